@@ -1,0 +1,33 @@
+// What else is asked of the operating system: time, threads, signals, environment.
+#ifndef TRDPO_BASE_SYSTEM_H
+#define TRDPO_BASE_SYSTEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// Seconds on a monotonic clock.
+double sys_seconds(void);
+
+// Processors this process may use, at least 1.
+int sys_cpu_count(void);
+
+// Runs body(ctx, i) for every i in [0, count) on up to sys_cpu_count() threads and returns when all
+// are done. Which thread takes which index is not fixed: body must not depend on it. The first
+// failure recorded by a body (it returned false) is passed on to the caller's thread; the rest of
+// the indices are then skipped.
+bool sys_parallel_for(size_t count, bool (*body)(void *ctx, size_t index), void *ctx);
+
+// Makes SIGINT and SIGTERM set a flag instead of ending the process; a second signal ends it at
+// once. sys_stop_signal() is the number of the signal received, 0 if none.
+void sys_catch_stop_signals(void);
+int sys_stop_signal(void);
+
+// Environment: the value or NULL; sets the variable unless the user has set it already.
+const char *sys_env(const char *name);
+void sys_env_default(const char *name, const char *value);
+
+// Local time as 2026-01-31T12:00:00, in a static buffer.
+const char *sys_timestamp(void);
+
+#endif
