@@ -1,0 +1,36 @@
+// Argument structs of all kernels, included by C and by GLSL, so that nothing is declared twice.
+// In C an address is a 64-bit integer; in GLSL it is a typed buffer reference. Scalar layout: fields
+// stand at their natural alignment in both. Addresses come first, then 32-bit values; at most
+// 128 bytes.
+#ifndef TRDPO_ARGS_H
+#define TRDPO_ARGS_H
+
+#ifdef GL_core_profile
+#define ADDRESS(type) type
+#else
+#include <stdint.h>
+#define ADDRESS(type) uint64_t
+typedef uint32_t uint;
+
+
+// Values that vary from step to step while the command buffers stay; read by kernels from memory.
+
+// Counts of the pack in flight (struct data_pack). A kernel over tokens gets the address of the
+// count that bounds it ("live"); address 0 means the row count it was given.
+struct pack_counts {
+    uint tokens;    // T in use
+    uint scored;    // S in use
+    uint sequences; // R in use
+    uint rows;      // rows (pairs, or single texts)
+    uint unique;    // distinct token ids
+};
+
+// Slots that a token attends to: [prefix_begin, prefix_end) and [own_begin, own_end).
+struct token_span {
+    uint prefix_begin, prefix_end, own_begin, own_end;
+};
+
+
+#include "args_step.h"
+
+#endif

@@ -1,0 +1,50 @@
+// Linear layers: matrix products in the three orientations that training needs, fp32.
+//
+// Letters: M rows (token slots), N output features, K input features. All matrices are row-major
+// with no gap between rows. `live`: address of a uint32 that bounds the rows in use (0: all M);
+// rows beyond it are neither read nor written.
+#ifndef TRDPO_OPS_LINEAR_H
+#define TRDPO_OPS_LINEAR_H
+
+#include "vk/sequence.h"
+
+// y[M, N] = x[M, K] w[N, K]^T + bias[N] + add[M, N]. Assigns. bias and add may be 0; add may be y.
+struct op_linear {
+    vk_addr y, x, w, bias, add;
+    uint32_t rows, in, out; // M, K, N
+    vk_addr live;
+};
+void op_linear_fwd(struct vk_seq *s, const struct op_linear *p);
+
+// dx[M, K] = dy[M, N] w[N, K] + add[M, K]. Assigns. add may be 0 or dx.
+struct op_linear_bwd_input {
+    vk_addr dx, dy, w, add;
+    uint32_t rows, in, out;
+    vk_addr live;
+};
+void op_linear_bwd_input(struct vk_seq *s, const struct op_linear_bwd_input *p);
+
+// dw[N, K] += dy[M, N]^T x[M, K], and dbias[N] += column sums of dy where dbias is not 0. Accumulates,
+// summing rows in a fixed order.
+struct op_linear_bwd_weight {
+    vk_addr dw, dbias, dy, x;
+    uint32_t rows, in, out;
+    vk_addr live;
+};
+void op_linear_bwd_weight(struct vk_seq *s, const struct op_linear_bwd_weight *p);
+
+// Scratch in bytes that the products above may want on this device for the largest of the shapes
+// they are used with (packed panels, split-K partial sums). Set once before recording; without it
+// they use the kernels that need none.
+struct op_linear_shape {
+    uint32_t rows, in, out;
+};
+uint64_t op_linear_scratch_bytes(const struct vk_device *device, const struct op_linear_shape *shapes,
+                                 size_t count);
+void op_linear_use_scratch(struct vk_seq *s, vk_addr scratch, uint64_t bytes);
+
+// The tier that a device runs these with: the best it supports, or the one named in the environment
+// variable TRDPO_TIER (direct, shared), for tests and comparisons.
+enum vk_tier op_linear_tier(const struct vk_device *device);
+
+#endif

@@ -1,0 +1,73 @@
+// Device memory in arenas. Everything on the device is named by its address (vk_addr); the device
+// keeps a table of live spans, so an address alone can be checked, read and written.
+#ifndef TRDPO_VK_MEMORY_H
+#define TRDPO_VK_MEMORY_H
+
+#include "vk/device.h"
+
+typedef uint64_t vk_addr; // buffer device address; 0 is none
+
+enum vk_memory {
+    VK_MEMORY_DEVICE,   // fastest for the device
+    VK_MEMORY_UPLOAD,   // mapped, written by the host
+    VK_MEMORY_READBACK, // mapped and cached, read by the host
+};
+
+// An arena is one or more spans (buffers) of at most `span_bytes`, each followed by 64 KiB of padding
+// since some drivers load past the end of a masked loop. Allocation only moves a mark.
+struct vk_span {
+    vk_addr addr;
+    uint64_t bytes; // without padding
+    void *host;     // mapping or NULL
+    void *buffer, *allocation; // the layer's own
+};
+struct vk_arena {
+    const char *name;
+    struct vk_device *device; // NULL: the arena only measures
+    enum vk_memory memory;
+    uint64_t span_bytes; // a power of two
+    uint64_t used;       // mark: span index * span_bytes + offset
+    uint64_t peak;
+    uint32_t span_count;
+    struct vk_span *spans;
+    vk_addr table; // device buffer of span_count addresses (span 0 first)
+};
+
+struct vk_arena_params {
+    const char *name;     // for messages and the memory plan; must outlive the arena
+    uint64_t bytes;       // capacity; ends of spans that nothing fits into count too
+    uint64_t span_bytes;  // 0: 1 GiB; a power of two. The last span may be shorter
+    enum vk_memory memory;
+};
+
+// Creates the spans (zeroed). err_device naming the arena and its size when memory runs out.
+// With `device` NULL the arena measures: allocations return fake addresses and count up `peak`, so
+// that the same layout code first sizes an arena and then fills it. Measuring arenas do not run out.
+bool vk_arena_init(struct vk_arena *arena, struct vk_device *device, const struct vk_arena_params *params);
+void vk_arena_finish(struct vk_arena *arena); // accepts a zeroed arena
+
+// Next `bytes`, aligned to 1024, within one span. The plan sized the arena, so running out is a
+// programmer's error (CHECK), as is a request larger than a span.
+vk_addr vk_arena_alloc(struct vk_arena *arena, uint64_t bytes);
+
+// Mark and release for stack-like reuse of scratch.
+uint64_t vk_arena_mark(const struct vk_arena *arena);
+void vk_arena_release(struct vk_arena *arena, uint64_t mark);
+
+// Host pointer of a mapped address, or NULL.
+void *vk_host(struct vk_device *device, vk_addr addr);
+
+// True if [addr, addr + bytes) lies in one live span (padding excluded).
+bool vk_range_ok(const struct vk_device *device, vk_addr addr, uint64_t bytes);
+
+// Blocking copies, through staging where memory is not mapped; in queue order with submissions
+// before them. For set-up and results, not inside a step.
+bool vk_write(struct vk_device *device, vk_addr dst, const void *src, uint64_t bytes);
+bool vk_read(struct vk_device *device, vk_addr src, void *dst, uint64_t bytes);
+
+// Queues a copy of host bytes to the device, in order with submissions before and after it, without
+// waiting for the device (the bytes are copied to a ring of staging memory first). At most 16 MiB
+// a call; waits only when the ring is full. For the inputs of a step.
+bool vk_upload(struct vk_device *device, vk_addr dst, const void *src, uint64_t bytes);
+
+#endif
