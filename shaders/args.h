@@ -1,7 +1,7 @@
 // Argument structs of all kernels, included by C and by GLSL, so that nothing is declared twice.
-// In C an address is a 64-bit integer; in GLSL it is a typed buffer reference. Scalar layout: fields
-// stand at their natural alignment in both. Addresses come first, then 32-bit values; at most
-// 128 bytes.
+// In C an address is a 64-bit integer; in GLSL it is a typed buffer reference (buffers.glsl lists
+// the types). Scalar layout: fields stand at their natural alignment in both. Addresses come first,
+// then 32-bit values; at most 128 bytes. A kernel's struct is NAME_args, in the family's file.
 #ifndef TRDPO_ARGS_H
 #define TRDPO_ARGS_H
 
@@ -11,7 +11,7 @@
 #include <stdint.h>
 #define ADDRESS(type) uint64_t
 typedef uint32_t uint;
-
+#endif
 
 // Values that vary from step to step while the command buffers stay; read by kernels from memory.
 
@@ -30,7 +30,16 @@ struct token_span {
     uint prefix_begin, prefix_end, own_begin, own_end;
 };
 
-
 #include "args_step.h"
+
+#ifdef GL_core_profile
+#include "buffers.glsl"
+#endif
+
+#include "args_attention.h"
+#include "args_loss.h"
+#include "args_matmul.h"
+#include "args_rows.h"
+#include "args_update.h"
 
 #endif

@@ -1,0 +1,15 @@
+// y[i] = word for i < count. Assigns. Grid: one workgroup for FILL_WORDS_PER_GROUP words.
+#version 460
+#include "common.glsl"
+
+ARGS(fill_args);
+
+void main()
+{
+    u32 y = args.y;
+    uint word = args.word;
+    uint begin = group_index() * FILL_WORDS_PER_GROUP;
+    uint end = min(begin + FILL_WORDS_PER_GROUP, args.count);
+    for (uint i = begin + local_index; i < end; i += local_size)
+        y.v[i] = word;
+}
