@@ -23,6 +23,7 @@ struct pack_counts {
     uint sequences; // R in use
     uint rows;      // rows (pairs, or single texts)
     uint unique;    // distinct token ids
+    uint first_row; // rows of the step in earlier packs: where this pack's metrics go
 };
 
 // Slots that a token attends to: [prefix_begin, prefix_end) and [own_begin, own_end).
