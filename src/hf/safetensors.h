@@ -1,8 +1,8 @@
 // safetensors: 8 bytes little-endian header length, JSON header, tensor data.
 //
-// Files are hostile until checked: the header must be JSON of at most 100 MB, every tensor must have
-// a known dtype, a shape whose byte count matches its offsets without overflow, and the data ranges
-// must lie in the file, and neither overlap nor leave holes.
+// Files are hostile until checked: the header must be JSON of at most 100 MB, every tensor must
+// have a known dtype, a shape whose byte count matches its offsets without overflow, and the data
+// ranges must lie in the file, and neither overlap nor leave holes.
 #ifndef TRDPO_HF_SAFETENSORS_H
 #define TRDPO_HF_SAFETENSORS_H
 
