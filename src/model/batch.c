@@ -64,13 +64,13 @@ void model_batch_layout(struct model_batch *b, struct vk_arena *arena, uint32_t 
 }
 
 bool model_batch_upload(const struct model_batch *b, struct vk_device *device,
-                        const struct data_pack *pack)
+                        const struct data_pack *pack, uint32_t first_row)
 {
     CHECK(pack->token_capacity == b->tokens && pack->scored_capacity == b->scored &&
           pack->sequence_capacity == b->sequences);
     CHECK(sizeof(struct data_span) == sizeof(struct token_span));
     struct pack_counts counts = {pack->tokens, pack->scored, pack->sequences, pack->rows,
-                                 pack->unique};
+                                 pack->unique, first_row};
     const void *sources[FIELDS] = {
         &counts,           pack->ids,           pack->positions,      pack->spans,
         pack->key_end,     pack->scored_slot,   pack->scored_target,  pack->sequence_first,

@@ -25,7 +25,8 @@ void model_batch_layout(struct model_batch *b, struct vk_arena *arena, uint32_t 
                         uint32_t scored, uint32_t sequences);
 
 // Queues the copy of a closed pack to the device, in order with submissions. Capacities must match.
+// `first_row`: rows of the step that earlier packs held (pack_counts.first_row).
 bool model_batch_upload(const struct model_batch *b, struct vk_device *device,
-                        const struct data_pack *pack);
+                        const struct data_pack *pack, uint32_t first_row);
 
 #endif

@@ -1,0 +1,207 @@
+// Checkpoints: everything that an exact resume needs, in a folder that appears whole or not at all.
+#include "train/run.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "hf/folder.h"
+
+#include <string.h>
+#include <zlib.h>
+
+#define FORMAT 1
+
+static uint32_t dataset_checksum(const struct data_set *set)
+{
+    uLong crc = crc32(0, NULL, 0);
+    crc = crc32_z(crc, (const Bytef *)set->ids.items, set->ids.count * sizeof *set->ids.items);
+    return (uint32_t)crc32_z(crc, (const Bytef *)set->rows.items,
+                             set->rows.count * sizeof *set->rows.items);
+}
+
+static bool write_state(const struct train_run *run, const char *path)
+{
+    const struct train_state *s = &run->state;
+    cJSON *root = cJSON_CreateObject(), *config = cJSON_AddObjectToObject(root, "config");
+    cJSON_AddNumberToObject(root, "format", FORMAT);
+    cJSON_AddNumberToObject(root, "global_step", (double)s->step);
+    cJSON_AddNumberToObject(root, "max_steps", (double)run->total_steps);
+    cJSON_AddNumberToObject(root, "epoch", (double)s->step / (double)run->steps_per_epoch);
+    cJSON_AddNumberToObject(root, "num_tokens", (double)s->num_tokens);
+    cJSON_AddNumberToObject(root, "ref_updates", (double)s->ref_updates);
+    cJSON_AddNumberToObject(root, "dataset_rows", (double)run->train.rows.count);
+    cJSON_AddNumberToObject(root, "dataset_checksum", dataset_checksum(&run->train));
+    cJSON_AddItemToObject(root, "window", train_metrics_save(&s->window));
+    for (size_t i = 0; i < train_key_count; i++) {
+        struct str value = {0};
+        train_config_value(run->config, &train_keys[i], &value);
+        cJSON_AddStringToObject(config, train_keys[i].name, str_text(&value));
+        str_finish(&value);
+    }
+    char *text = json_print(root, true);
+    bool ok = file_write_whole(path, text, strlen(text));
+    mem_free(text);
+    cJSON_Delete(root);
+    return ok;
+}
+
+static bool write_weights(struct train_run *run, const char *dir)
+{
+    char *optimizer = file_join(dir, "optimizer.safetensors");
+    char *reference = file_join(dir, "reference.safetensors");
+    char *scores = file_join(dir, "start_logps.safetensors");
+    const struct model_weights_part moments[] = {{&run->m, "exp_avg."}, {&run->v, "exp_avg_sq."}};
+    const struct model_weights_part ref = {&run->ref, ""};
+    bool ok = model_weights_save(moments, 2, optimizer, DTYPE_F32, NULL);
+    if (run->has_ref) {
+        ok = ok && model_weights_save(&ref, 1, reference, DTYPE_F32, NULL);
+        ok = ok && train_scores_save(&run->start_train, &run->start_eval, scores);
+    }
+    mem_free(optimizer);
+    mem_free(reference);
+    mem_free(scores);
+    return ok;
+}
+
+bool train_save_model(struct train_run *run, const char *dir)
+{
+    static const char *const metadata[] = {"format", "pt", NULL}; // transformers asks for it
+    char *path = file_join(dir, "model.safetensors");
+    const struct model_weights_part policy = {&run->policy, ""};
+    bool ok = hf_folder_copy(run->config->model_name_or_path, dir, DTYPE_F32) &&
+              model_weights_save(&policy, 1, path, DTYPE_F32, metadata);
+    mem_free(path);
+    return ok;
+}
+
+static bool remove_old(const struct train_run *run)
+{
+    int64_t *steps;
+    size_t count, limit = (size_t)run->config->save_total_limit;
+    if (!limit) return true;
+    if (!train_dir_checkpoints(run->config->output_dir, &steps, &count)) return false;
+    bool ok = true;
+    for (size_t i = 0; ok && count - i > limit; i++) {
+        char *path = str_format("%s/checkpoint-%lld", run->config->output_dir, (long long)steps[i]);
+        ok = file_remove_tree(path);
+        mem_free(path);
+    }
+    mem_free(steps);
+    return ok;
+}
+
+bool train_checkpoint_save(struct train_run *run)
+{
+    char *dir = str_format("%s/checkpoint-%lld", run->config->output_dir, (long long)run->state.step);
+    char *temp = str_format("%s/.checkpoint-%lld.unfinished", run->config->output_dir,
+                            (long long)run->state.step);
+    char *state = file_join(temp, "trainer_state.json");
+    char *config = file_join(temp, "resolved_config.yaml");
+    struct str text = {0};
+    train_config_print(run->config, false, &text);
+    log_progress("saving checkpoint-%lld", (long long)run->state.step);
+    bool ok = file_remove_tree(temp) && file_make_dirs(temp) && train_save_model(run, temp) &&
+              write_weights(run, temp) && file_write_whole(config, str_text(&text), text.len) &&
+              write_state(run, state) && file_sync_dir(temp) && file_remove_tree(dir) &&
+              file_rename(temp, dir) && remove_old(run);
+    if (!ok && file_is_dir(temp)) {
+        // The reason for the failure stays in the log while the remains are cleared away.
+        enum err_kind kind = err_current();
+        char *why = mem_strdup(err_message());
+        file_remove_tree(temp);
+        err_set(kind, "%s", why);
+        mem_free(why);
+    }
+    str_finish(&text);
+    mem_free(dir);
+    mem_free(temp);
+    mem_free(state);
+    mem_free(config);
+    return ok;
+}
+
+// ---- loading ----
+
+static bool check_dataset(const struct train_run *run, const cJSON *root)
+{
+    int64_t rows = -1, checksum = -1;
+    if (!json_get_int(root, "dataset_rows", &rows) ||
+        !json_get_int(root, "dataset_checksum", &checksum))
+        return false;
+    if (rows == (int64_t)run->train.rows.count && checksum == dataset_checksum(&run->train)) return true;
+    return err_user("dataset_name: %s is not the dataset that the run began with (or max_length or the "
+                    "tokenizer changed)",
+                    run->config->dataset_name);
+}
+
+// A resumed run equals an uninterrupted one only under the same settings.
+static void warn_changes(const struct train_run *run, const cJSON *config)
+{
+    static const char *const harmless[] = {"resume_from_checkpoint", "overwrite_output_dir", "output_dir",
+                                           "save_steps", "save_total_limit"};
+    for (size_t i = 0; config && i < train_key_count; i++) {
+        const char *before = NULL, *name = train_keys[i].name;
+        bool skip = false;
+        for (size_t k = 0; k < sizeof harmless / sizeof *harmless; k++)
+            skip = skip || strcmp(harmless[k], name) == 0;
+        if (skip || !json_get_string(config, name, &before) || !before) continue;
+        struct str now = {0};
+        train_config_value(run->config, &train_keys[i], &now);
+        if (strcmp(before, str_text(&now)) != 0)
+            log_warn("%s was %s when the run began and is %s now", name, before, str_text(&now));
+        str_finish(&now);
+    }
+}
+
+static bool read_state(struct train_run *run, const cJSON *root)
+{
+    struct train_state *s = &run->state;
+    int64_t format = 0;
+    s->step = s->num_tokens = s->ref_updates = -1;
+    if (!json_get_int(root, "format", &format) || !json_get_int(root, "global_step", &s->step) ||
+        !json_get_int(root, "num_tokens", &s->num_tokens) ||
+        !json_get_int(root, "ref_updates", &s->ref_updates))
+        return false;
+    if (format != FORMAT)
+        return err_user("format %lld is not the one this version reads (%d)", (long long)format, FORMAT);
+    if (s->step < 0 || s->num_tokens < 0 || s->ref_updates < 0 || s->ref_updates > UINT32_MAX)
+        return err_user("global_step, num_tokens or ref_updates is missing or out of range");
+    if (!check_dataset(run, root) || !train_metrics_load(&s->window, json_get(root, "window")))
+        return false;
+    warn_changes(run, json_get(root, "config"));
+    return true;
+}
+
+static bool load_weights(struct train_run *run, const char *dir)
+{
+    char *optimizer = file_join(dir, "optimizer.safetensors");
+    char *reference = file_join(dir, "reference.safetensors");
+    char *scores = file_join(dir, "start_logps.safetensors");
+    bool ok = model_weights_load(&run->policy, dir, "") &&
+              model_weights_load(&run->m, optimizer, "exp_avg.") &&
+              model_weights_load(&run->v, optimizer, "exp_avg_sq.");
+    if (run->has_ref)
+        ok = ok && model_weights_load(&run->ref, reference, "") &&
+             train_scores_load(&run->start_train, run->train.rows.count, &run->start_eval,
+                               run->eval.rows.count, scores);
+    mem_free(optimizer);
+    mem_free(reference);
+    mem_free(scores);
+    return ok;
+}
+
+bool train_checkpoint_load(struct train_run *run)
+{
+    char *path = file_join(run->resume_dir, "trainer_state.json");
+    cJSON *root = json_parse_file(path, 0);
+    bool ok = root && (read_state(run, root) || err_context("%s", path));
+    cJSON_Delete(root);
+    mem_free(path);
+    ok = ok && load_weights(run, run->resume_dir) &&
+         train_stepper_set_ref_updates(run->stepper, (uint32_t)run->state.ref_updates);
+    if (ok) log_info("resuming from %s: %lld of %lld steps done", run->resume_dir,
+                     (long long)run->state.step, (long long)run->total_steps);
+    return ok;
+}

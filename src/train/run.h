@@ -1,0 +1,84 @@
+// The state of a training run, shared by the files of this layer that set it up, drive it, save it.
+#ifndef TRDPO_TRAIN_RUN_H
+#define TRDPO_TRAIN_RUN_H
+
+#include "hf/tokenizer.h"
+#include "model/weights.h"
+#include "train/config.h"
+#include "train/metrics.h"
+#include "train/schedule.h"
+#include "train/scores.h"
+#include "train/stepper.h"
+
+// What changes from step to step and a checkpoint must bring back.
+struct train_state {
+    int64_t step;        // optimiser steps done
+    int64_t num_tokens;  // tokens of the rows done, prompt counted with each completion
+    int64_t ref_updates;
+    struct train_metrics window; // since the last logged line
+};
+
+struct train_run {
+    const struct train_config *config;
+    struct vk_device *device;
+    struct hf_config hf;
+    struct hf_tokenizer *tokenizer;
+    struct data_set train, eval; // eval.rows.count 0: none
+    struct model_layout layout;
+    struct model_weights policy, ref, grad, m, v;
+    bool has_ref;
+    bool ref_is_start; // reference and policy began as the same model
+    struct train_stepper *stepper;
+    struct train_scores start_train, start_eval;
+    struct train_schedule_plan schedule;
+    uint32_t rows_per_step, token_budget;
+    int64_t steps_per_epoch, total_steps;
+    uint32_t *order; // permutation of the epoch in `order_epoch`
+    int64_t order_epoch;
+    struct train_state state;
+    char *resume_dir; // checkpoint to go on from, or NULL
+    // For rates and the time left: sys_seconds() and tokens at the start and at the last logged line.
+    double started, time_at_log;
+    int64_t first_step, tokens_at_start, tokens_at_log;
+};
+
+// ---- trainer_setup.c ----
+// Reads all files, then opens the device, loads weights and scores the start (or loads a checkpoint).
+// train_run_finish() is due after a failure too; it leaves the device to its owner.
+bool train_run_init(struct train_run *run, const struct train_config *config,
+                    struct vk_device *(*open_device)(void *ctx), void *ctx);
+void train_run_finish(struct train_run *run);
+// Rows of optimiser step `step` (from 0): writes them and returns how many there are.
+uint32_t train_run_rows(struct train_run *run, int64_t step, const uint32_t **rows);
+
+// ---- plan.c: memory before the first allocation ----
+// Prints bytes by arena and refuses, with advice, what the device cannot hold.
+bool train_plan_check(const struct train_run *run);
+
+// ---- example.c: one decoded row with its scored tokens marked ----
+void train_show_example(const struct train_run *run);
+
+// ---- evaluate.c ----
+// Means over the eval dataset under names with "eval_" in front, appended to out as JSON members.
+bool train_run_evaluate(struct train_run *run, struct train_metrics *metrics);
+
+// ---- run_dir.c: the output folder ----
+// Refuses a folder that holds a run unless resuming or overwriting; finds the checkpoint to resume
+// (run->resume_dir); creates the folder.
+bool train_dir_prepare(struct train_run *run);
+// Opens the logs and writes resolved_config.yaml. On resume, drops metrics lines after the checkpoint.
+bool train_dir_open(struct train_run *run);
+// Appends one line to metrics.jsonl and flushes it.
+bool train_dir_append_metrics(const struct train_run *run, const char *line);
+// Checkpoint folders of output_dir by step, ascending: numbers in *steps (mem_free).
+bool train_dir_checkpoints(const char *output_dir, int64_t **steps, size_t *count);
+
+// ---- checkpoint.c ----
+// Writes output_dir/checkpoint-STEP, whole or not at all, then removes those beyond save_total_limit.
+bool train_checkpoint_save(struct train_run *run);
+// Brings weights, optimiser, reference, scores and state back from run->resume_dir.
+bool train_checkpoint_load(struct train_run *run);
+// The trained model into output_dir itself.
+bool train_save_model(struct train_run *run, const char *dir);
+
+#endif

@@ -1,0 +1,20 @@
+// Learning rates by step, as transformers' get_scheduler.
+#ifndef TRDPO_TRAIN_SCHEDULE_H
+#define TRDPO_TRAIN_SCHEDULE_H
+
+#include "train/config.h"
+
+#include <stdint.h>
+
+struct train_schedule_plan {
+    enum train_schedule type;
+    double peak;           // learning rate
+    int64_t warmup, total; // optimiser steps
+};
+
+struct train_schedule_plan train_schedule_make(const struct train_config *c, int64_t total_steps);
+
+// The rate of optimiser step `step`, counted from 0.
+double train_schedule_rate(const struct train_schedule_plan *p, int64_t step);
+
+#endif

@@ -1,0 +1,74 @@
+// The device's side of training: an optimiser step, an evaluation, a scoring sweep.
+//
+// Commands are recorded once for a fixed token budget. A step's rows are packed into as many passes as
+// they need; nothing waits for the device until results are collected, one step late.
+#ifndef TRDPO_TRAIN_STEPPER_H
+#define TRDPO_TRAIN_STEPPER_H
+
+#include "../shaders/args.h"
+#include "data/pack.h"
+#include "model/forward.h"
+#include "train/config.h"
+
+struct train_stepper;
+
+struct train_stepper_params {
+    struct vk_device *device;
+    const struct train_config *config; // method, loss and optimiser settings
+    const struct model_layout *layout;
+    struct model_weights *policy;
+    struct model_weights *ref;          // NULL: no reference (SFT)
+    struct model_weights *grad, *m, *v; // NULL: no training, scoring and evaluation only
+    uint32_t tokens;                    // T of a pass; holds the longest row
+    uint32_t rows;                      // rows of a step, or of a call of evaluate or score, at most
+};
+
+// Bytes of the arenas beside the weights: activations and scratch; step data and host buffers.
+// Only sizes are computed; of the weights in `params` only their being NULL or not matters.
+void train_stepper_bytes(const struct train_stepper_params *params, uint64_t *activations,
+                         uint64_t *step_data);
+
+// Everything `params` points to must outlive the stepper, which changes the weights given.
+struct train_stepper *train_stepper_create(const struct train_stepper_params *params);
+void train_stepper_destroy(struct train_stepper *st); // NULL accepted
+
+// What one step is told beside its rows.
+struct train_step {
+    int64_t number; // from 1: AdamW's t
+    double learning_rate;
+    bool update_reference;
+};
+
+// Queues a step over rows `order[0..count)` of `set`: reference and policy forward, loss, backward for
+// every pass, then clipping, AdamW and the reference update. At most two steps may be queued without
+// being collected.
+bool train_stepper_step(struct train_stepper *st, const struct data_set *set, const uint32_t *order,
+                        uint32_t count, const struct train_step *step);
+
+// What a row came to. SFT rows fill `sequence`, pairs fill `pair`.
+union train_row_metrics {
+    struct pair_metrics pair;
+    struct sequence_metrics sequence;
+};
+
+// Waits for the oldest step not collected yet. `rows` receives one entry for each of its rows, in
+// the order they were given.
+bool train_stepper_collect(struct train_stepper *st, union train_row_metrics *rows,
+                           struct step_results *results);
+
+// Losses and metrics of rows without training on them. Blocks.
+bool train_stepper_evaluate(struct train_stepper *st, const struct data_set *set,
+                            const uint32_t *order, uint32_t count, union train_row_metrics *rows);
+
+// Sums of the policy's log-probs: sums[i * sequences + j] for completion j of row order[i], with two
+// sequences a row for pairs, one otherwise. Blocks.
+bool train_stepper_score(struct train_stepper *st, const struct data_set *set,
+                         const uint32_t *order, uint32_t count, float *sums);
+
+// Number of reference updates since creation plus what train_stepper_set_ref_updates() set.
+bool train_stepper_set_ref_updates(struct train_stepper *st, uint32_t updates);
+
+// Scored positions of a row.
+uint32_t train_row_scored(const struct data_row *row, bool score_prompt);
+
+#endif

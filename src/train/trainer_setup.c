@@ -1,0 +1,220 @@
+// Bringing a run up: files first, so that every mistake in them is told before the device is touched.
+#include "train/run.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "vk/device.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool check_vocabulary(const struct train_run *run)
+{
+    int32_t ids = hf_tokenizer_id_count(run->tokenizer);
+    if (ids <= run->hf.vocab_size) return true;
+    return err_user("%s: tokenizer.json has ids up to %d, but config.json has vocab_size %d: the two "
+                    "files do not belong together",
+                    run->config->model_name_or_path, ids - 1, run->hf.vocab_size);
+}
+
+static bool check_reference_shape(const struct train_run *run)
+{
+    const char *path = run->config->ref_model_name_or_path;
+    struct hf_config ref;
+    if (!path) return true;
+    if (!hf_config_load(&ref, path)) return false;
+    const struct hf_config *hf = &run->hf;
+    if (ref.vocab_size == hf->vocab_size && ref.hidden_size == hf->hidden_size &&
+        ref.intermediate_size == hf->intermediate_size && ref.layers == hf->layers &&
+        ref.heads == hf->heads && ref.kv_heads == hf->kv_heads && ref.head_dim == hf->head_dim &&
+        ref.tied_head == hf->tied_head && ref.attention_bias == hf->attention_bias &&
+        ref.mlp_bias == hf->mlp_bias)
+        return true;
+    return err_user("ref_model_name_or_path: %s has another shape than the policy (%s); a reference "
+                    "that the policy is mixed into must have the same",
+                    path, run->config->model_name_or_path);
+}
+
+static bool load_data(struct train_run *run, struct data_set *set, const char *path)
+{
+    const struct train_config *c = run->config;
+    struct data_params params = {
+        .path = path,
+        .tokenizer = run->tokenizer,
+        .pairs = c->method == TRAIN_DPO,
+        .completion_only = c->completion_only,
+        .max_length = (uint32_t)c->max_length,
+        .truncation = (enum data_truncation)c->truncation_mode,
+    };
+    if (!data_load(set, &params)) return false;
+    data_log_report(set, path);
+    return true;
+}
+
+static uint32_t largest_row(const struct data_set *set, uint32_t least)
+{
+    for (size_t i = 0; i < set->rows.count; i++) {
+        uint32_t slots = data_row_slots(&set->rows.items[i]);
+        if (slots > least) least = slots;
+    }
+    return least;
+}
+
+// Room for the longest row, and for a step's rows as far as 4,096 slots go: beyond that a pass does
+// not run faster, it only takes more memory.
+static bool choose_budget(struct train_run *run)
+{
+    const struct train_config *c = run->config;
+    uint32_t longest = largest_row(&run->eval, largest_row(&run->train, 1));
+    if (c->token_budget) {
+        if (c->token_budget < longest)
+            return err_user("token_budget: %lld slots are too few for the longest row, which takes %u: "
+                            "raise token_budget or lower max_length",
+                            (long long)c->token_budget, longest);
+        run->token_budget = (uint32_t)c->token_budget;
+        return true;
+    }
+    double slots = 0;
+    for (size_t i = 0; i < run->train.rows.count; i++)
+        slots += data_row_slots(&run->train.rows.items[i]);
+    double step = 1.25 * slots / (double)run->train.rows.count * run->rows_per_step;
+    uint32_t budget = step > 4096 ? 4096 : (uint32_t)step;
+    if (budget < longest) budget = longest;
+    run->token_budget = (budget + 63) / 64 * 64;
+    return true;
+}
+
+static bool plan_steps(struct train_run *run)
+{
+    const struct train_config *c = run->config;
+    int64_t rows = (int64_t)run->train.rows.count;
+    run->rows_per_step = (uint32_t)(c->per_device_train_batch_size * c->gradient_accumulation_steps);
+    run->steps_per_epoch = (rows + run->rows_per_step - 1) / run->rows_per_step;
+    run->total_steps = c->max_steps > 0 ? c->max_steps
+                                        : (int64_t)ceil(c->num_train_epochs *
+                                                        (double)run->steps_per_epoch);
+    if ((int64_t)run->rows_per_step > rows) run->rows_per_step = (uint32_t)rows;
+    run->schedule = train_schedule_make(c, run->total_steps);
+    if (c->method == TRAIN_DPO && c->sync_ref_model && c->ref_model_sync_steps > run->total_steps)
+        log_warn("ref_model_sync_steps is %lld, but the run has only %lld steps: the reference will "
+                 "not move, so this is plain DPO",
+                 (long long)c->ref_model_sync_steps, (long long)run->total_steps);
+    return true;
+}
+
+static bool load_files(struct train_run *run)
+{
+    const struct train_config *c = run->config;
+    if (!hf_config_load(&run->hf, c->model_name_or_path) || !check_reference_shape(run)) return false;
+    run->tokenizer = hf_tokenizer_load(c->model_name_or_path);
+    if (!run->tokenizer || !check_vocabulary(run)) return false;
+    if (c->max_length > run->hf.max_position)
+        log_warn("max_length %lld is beyond the model's max_position_embeddings %d",
+                 (long long)c->max_length, run->hf.max_position);
+    if (!load_data(run, &run->train, c->dataset_name)) return false;
+    if (c->eval_dataset_name && !load_data(run, &run->eval, c->eval_dataset_name)) return false;
+    return plan_steps(run) && choose_budget(run);
+}
+
+static bool load_weights(struct train_run *run)
+{
+    const struct train_config *c = run->config;
+    struct vk_device *d = run->device;
+    if (!model_weights_init(&run->policy, d, &run->layout, "policy") ||
+        !model_weights_load(&run->policy, c->model_name_or_path, ""))
+        return false;
+    if (run->has_ref) {
+        if (!model_weights_init(&run->ref, d, &run->layout, "reference")) return false;
+        if (!(c->ref_model_name_or_path
+                  ? model_weights_load(&run->ref, c->ref_model_name_or_path, "")
+                  : model_weights_copy(&run->ref, &run->policy)))
+            return false;
+    }
+    return model_weights_init(&run->grad, d, &run->layout, "gradient") &&
+           model_weights_init(&run->m, d, &run->layout, "first moment") &&
+           model_weights_init(&run->v, d, &run->layout, "second moment");
+}
+
+// Scores the rows that this run will see under the start, which the policy still is.
+static bool score_start(struct train_run *run)
+{
+    if (run->config->method != TRAIN_DPO) return true;
+    size_t rows = run->train.rows.count;
+    bool *seen = MEM_ARRAY(bool, rows);
+    uint32_t *order = MEM_ARRAY(uint32_t, rows);
+    size_t count = 0;
+    for (int64_t step = 0; step < run->total_steps && count < rows; step++) {
+        const uint32_t *step_rows;
+        uint32_t n = train_run_rows(run, step, &step_rows);
+        for (uint32_t i = 0; i < n; i++)
+            if (!seen[step_rows[i]]) seen[step_rows[i]] = true, order[count++] = step_rows[i];
+    }
+    bool ok = train_scores_make(&run->start_train, run->stepper, &run->train, order, count,
+                                run->rows_per_step, "training rows");
+    mem_free(seen);
+    mem_free(order);
+    size_t eval_rows = run->eval.rows.count;
+    if (!ok || !eval_rows) return ok;
+    order = MEM_ARRAY(uint32_t, eval_rows);
+    for (uint32_t i = 0; i < eval_rows; i++)
+        order[i] = i;
+    ok = train_scores_make(&run->start_eval, run->stepper, &run->eval, order, eval_rows,
+                           run->rows_per_step, "evaluation rows");
+    mem_free(order);
+    return ok;
+}
+
+bool train_run_init(struct train_run *run, const struct train_config *config,
+                    struct vk_device *(*open_device)(void *ctx), void *ctx)
+{
+    *run = (struct train_run){.config = config, .order_epoch = -1};
+    run->has_ref = config->method == TRAIN_DPO;
+    run->ref_is_start = run->has_ref && !config->ref_model_name_or_path;
+    if (!load_files(run) || !train_dir_prepare(run)) return false;
+    run->device = open_device(ctx);
+    if (!run->device) return false;
+    struct model_config model = model_config_from_hf(&run->hf);
+    if (!model_layout_init(&run->layout, &model, vk_device_caps(run->device)->max_allocation_bytes) ||
+        !train_plan_check(run) || !load_weights(run))
+        return false;
+    run->order = MEM_ARRAY(uint32_t, run->train.rows.count);
+    run->stepper = train_stepper_create(&(struct train_stepper_params){
+        .device = run->device, .config = config, .layout = &run->layout, .policy = &run->policy,
+        .ref = run->has_ref ? &run->ref : NULL, .grad = &run->grad, .m = &run->m, .v = &run->v,
+        .tokens = run->token_budget, .rows = run->rows_per_step});
+    if (!run->stepper || !train_dir_open(run)) return false;
+    return run->resume_dir ? train_checkpoint_load(run) : score_start(run);
+}
+
+void train_run_finish(struct train_run *run)
+{
+    train_stepper_destroy(run->stepper);
+    struct model_weights *all[] = {&run->policy, &run->ref, &run->grad, &run->m, &run->v};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        model_weights_finish(all[i]);
+    model_layout_finish(&run->layout);
+    train_scores_finish(&run->start_train);
+    train_scores_finish(&run->start_eval);
+    data_finish(&run->train);
+    data_finish(&run->eval);
+    hf_tokenizer_destroy(run->tokenizer);
+    mem_free(run->order);
+    mem_free(run->resume_dir);
+    log_close_file();
+}
+
+uint32_t train_run_rows(struct train_run *run, int64_t step, const uint32_t **rows)
+{
+    int64_t epoch = step / run->steps_per_epoch;
+    size_t total = run->train.rows.count;
+    if (epoch != run->order_epoch) {
+        struct rng rng = rng_begin((uint64_t)run->config->seed, RNG_SHUFFLE + ((uint64_t)epoch << 8));
+        rng_permutation(&rng, run->order, total);
+        run->order_epoch = epoch;
+    }
+    size_t first = (size_t)(step % run->steps_per_epoch) * run->rows_per_step;
+    *rows = run->order + first;
+    return (uint32_t)(total - first < run->rows_per_step ? total - first : run->rows_per_step);
+}
