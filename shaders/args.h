@@ -37,6 +37,11 @@ struct token_span {
 #include "buffers.glsl"
 #endif
 
+// Of the kernel that ends every submission (counter.comp).
+struct counter_args {
+    ADDRESS(u32) steps;
+};
+
 #include "args_attention.h"
 #include "args_loss.h"
 #include "args_matmul.h"

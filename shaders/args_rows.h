@@ -1,4 +1,5 @@
-// Arguments of the kernels by rows: norm, rotary positions, SwiGLU, embedding, gather, fill, copy. Included by args.h.
+// Arguments of the kernels by rows: norm, rotary positions, SwiGLU, embedding, gather, fill, copy.
+// Included by args.h.
 #ifndef TRDPO_ARGS_ROWS_H
 #define TRDPO_ARGS_ROWS_H
 

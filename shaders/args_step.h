@@ -4,10 +4,10 @@
 
 // Written by the host before each optimiser step.
 struct step_values {
-    float loss_scale;     // pairs: 1 / pairs of the step; SFT: 1 / scored tokens of the step
+    float loss_scale; // pairs: 1 / pairs of the step; SFT: 1 / scored tokens of the step
     float learning_rate;
-    float correction1;    // 1 - beta1^t
-    float correction2;    // 1 - beta2^t
+    float correction1; // 1 - beta1^t
+    float correction2; // 1 - beta2^t
 };
 
 // Written by the device, read by the host one step late.
@@ -21,8 +21,8 @@ struct step_results {
 // Of one pair, from the preference loss.
 struct pair_metrics {
     float loss;
-    float reward_chosen, reward_rejected;     // beta * (logp - ref_logp)
-    float logp_chosen, logp_rejected;         // sums over the completion
+    float reward_chosen, reward_rejected; // beta * (logp - ref_logp)
+    float logp_chosen, logp_rejected;     // sums over the completion
     float ref_logp_chosen, ref_logp_rejected;
     float entropy;  // sum over the pair's scored tokens
     float accurate; // scored tokens whose target is the argmax

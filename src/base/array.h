@@ -1,4 +1,5 @@
-// Growing arrays: struct ARRAY(int) a = {0}; ARRAY_PUSH(&a, 3); a.items[0]; a.count; ARRAY_FREE(&a).
+// Growing arrays: struct ARRAY(int) a = {0}; ARRAY_PUSH(&a, 3); a.items[0]; a.count;
+// ARRAY_FREE(&a).
 #ifndef TRDPO_BASE_ARRAY_H
 #define TRDPO_BASE_ARRAY_H
 

@@ -7,8 +7,8 @@
 
 enum dtype { DTYPE_F32, DTYPE_F16, DTYPE_BF16 };
 
-size_t dtype_size(enum dtype type);       // bytes of an element
-const char *dtype_name(enum dtype type);  // "F32", "F16", "BF16": safetensors' names
+size_t dtype_size(enum dtype type);      // bytes of an element
+const char *dtype_name(enum dtype type); // "F32", "F16", "BF16": safetensors' names
 
 float dtype_from_f16(uint16_t bits);
 float dtype_from_bf16(uint16_t bits);

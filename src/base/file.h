@@ -54,10 +54,10 @@ void file_lines_close(struct file_lines *f); // accepts a zeroed reader
 
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);
-uint64_t file_size(const char *path); // 0 if there is none
-bool file_make_dirs(const char *path); // like mkdir -p
-bool file_remove(const char *path);    // a file; absent is fine
-bool file_remove_tree(const char *path); // a folder and all in it; absent is fine
+uint64_t file_size(const char *path);               // 0 if there is none
+bool file_make_dirs(const char *path);              // like mkdir -p
+bool file_remove(const char *path);                 // a file; absent is fine
+bool file_remove_tree(const char *path);            // a folder and all in it; absent is fine
 bool file_rename(const char *from, const char *to); // atomic, folder synced
 bool file_sync_dir(const char *path);
 

@@ -1,7 +1,7 @@
 // Typed access to JSON (cJSON) with messages that name the place: "rope_theta: expected a number".
 //
-// Documents come from strangers: parsing refuses nesting deeper than 512, invalid UTF-8 and trailing
-// text, and getters refuse values of another type. None of the getters takes ownership.
+// Documents come from strangers: parsing refuses nesting deeper than 512, invalid UTF-8 and
+// trailing text, and getters refuse values of another type. None of the getters takes ownership.
 #ifndef TRDPO_BASE_JSON_H
 #define TRDPO_BASE_JSON_H
 
@@ -28,7 +28,8 @@ bool json_get_int(const cJSON *obj, const char *key, int64_t *out);   // integra
 bool json_get_double(const cJSON *obj, const char *key, double *out); // finite
 bool json_get_string(const cJSON *obj, const char *key, const char **out);
 
-// Compact text of a tree with numbers that read back to the same double; caller frees with mem_free().
+// Compact text of a tree with numbers that read back to the same double; caller frees with
+// mem_free().
 char *json_print(const cJSON *tree, bool pretty);
 
 // Appends `text` as a JSON string literal, quotes included, to a struct str. Bytes that are not

@@ -12,6 +12,9 @@ double sys_seconds(void);
 // Processors this process may use, at least 1.
 int sys_cpu_count(void);
 
+// True if the processor has the AVX-512 instructions that 512-bit software devices profit from.
+bool sys_cpu_has_avx512(void);
+
 // Runs body(ctx, i) for every i in [0, count) on up to sys_cpu_count() threads and returns when all
 // are done. Which thread takes which index is not fixed: body must not depend on it. The first
 // failure recorded by a body (it returned false) is passed on to the caller's thread; the rest of

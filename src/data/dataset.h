@@ -12,21 +12,22 @@
 // One example, tokenised. ids holds prompt, completion 0 (chosen) and completion 1 (rejected) one
 // after the other, not counting what truncation removed. A text for SFT has one completion.
 struct data_row {
-    uint32_t line;    // of the file, from 1
-    uint32_t file;    // index into data_set.files
-    uint32_t first;   // offset of the row's ids in data_set.ids
-    uint32_t prompt;  // tokens; 0 only if the tokenizer adds no BOS and the prompt is empty
-    uint32_t completion[2]; // tokens, the end token included; [1] is 0 where there is one completion
+    uint32_t line;   // of the file, from 1
+    uint32_t file;   // index into data_set.files
+    uint32_t first;  // offset of the row's ids in data_set.ids
+    uint32_t prompt; // tokens; 0 only if the tokenizer adds no BOS and the prompt is empty
+    uint32_t
+        completion[2]; // tokens, the end token included; [1] is 0 where there is one completion
 };
 
 enum data_truncation { DATA_KEEP_START, DATA_KEEP_END };
 
 struct data_params {
-    const char *path;              // JSON lines, plain or gzip; or a folder of such files (sorted)
+    const char *path; // JSON lines, plain or gzip; or a folder of such files (sorted)
     const struct hf_tokenizer *tokenizer;
-    bool pairs;                    // true: chosen and rejected; false: one completion (SFT)
-    bool completion_only;          // SFT: score the completion only; false: the whole text
-    uint32_t max_length;           // prompt and one completion together; 0: unlimited
+    bool pairs;           // true: chosen and rejected; false: one completion (SFT)
+    bool completion_only; // SFT: score the completion only; false: the whole text
+    uint32_t max_length;  // prompt and one completion together; 0: unlimited
     enum data_truncation truncation;
 };
 
@@ -34,12 +35,12 @@ struct data_params {
 struct data_lines ARRAY_OF(uint32_t);
 struct data_report {
     size_t read, kept;
-    size_t truncated;                      // rows that lost their end
-    struct data_lines prompt_too_long;     // dropped: prompt alone reaches max_length
-    struct data_lines identical;           // dropped: completions are or became identical
-    struct data_lines empty;               // dropped: a completion (or an SFT text) has no token to score
-    size_t boundary_merged;                // prompts cut because a token merges across the boundary
-    uint32_t longest;                      // tokens of the longest row kept (prompt + one completion)
+    size_t truncated;                  // rows that lost their end
+    struct data_lines prompt_too_long; // dropped: prompt alone reaches max_length
+    struct data_lines identical;       // dropped: completions are or became identical
+    struct data_lines empty; // dropped: a completion (or an SFT text) has no token to score
+    size_t boundary_merged;  // prompts cut because a token merges across the boundary
+    uint32_t longest;        // tokens of the longest row kept (prompt + one completion)
 };
 
 struct data_set {
@@ -61,6 +62,7 @@ void data_log_report(const struct data_set *set, const char *name);
 
 // The rows' ids: prompt, chosen and rejected (or the single completion).
 const int32_t *data_prompt_ids(const struct data_set *set, const struct data_row *row);
-const int32_t *data_completion_ids(const struct data_set *set, const struct data_row *row, int which);
+const int32_t *data_completion_ids(const struct data_set *set, const struct data_row *row,
+                                   int which);
 
 #endif

@@ -1,9 +1,9 @@
 // Packing: whole rows laid into one buffer of T token slots.
 //
-// A row is laid out as prompt, chosen, rejected. Both completions attend to the shared prompt and to
-// themselves, neither sees the other, so the prompt is computed once. The last token of a completion
-// predicts nothing and gets no slot. If the prompt is empty, each completion stands alone and its
-// first token is not scored.
+// A row is laid out as prompt, chosen, rejected. Both completions attend to the shared prompt and
+// to themselves, neither sees the other, so the prompt is computed once. The last token of a
+// completion predicts nothing and gets no slot. If the prompt is empty, each completion stands
+// alone and its first token is not scored.
 //
 // Glossary: T token slots, S scored positions, R sequences (completions).
 #ifndef TRDPO_DATA_PACK_H
@@ -25,17 +25,18 @@ struct data_pack {
     uint32_t token_capacity, scored_capacity, sequence_capacity;
     uint32_t tokens, scored, sequences, rows, unique; // counts in use: T, S, R, rows, unique ids
 
-    uint32_t *ids;            // [T] token id
-    uint32_t *positions;      // [T] position for RoPE, from 0 at the row's start; both completions
-                              //     continue after the prompt
-    struct data_span *spans;  // [T]
-    uint32_t *key_end;        // [T] exactly the tokens [t, key_end[t]) attend to token t
+    uint32_t *ids;           // [T] token id
+    uint32_t *positions;     // [T] position for RoPE, from 0 at the row's start; both completions
+                             //     continue after the prompt
+    struct data_span *spans; // [T]
+    uint32_t *key_end;       // [T] exactly the tokens [t, key_end[t]) attend to token t
 
-    uint32_t *scored_slot;    // [S] token slot whose output predicts the target
-    uint32_t *scored_target;  // [S] id predicted
+    uint32_t *scored_slot;     // [S] token slot whose output predicts the target
+    uint32_t *scored_target;   // [S] id predicted
     uint32_t *scored_sequence; // [S] sequence it belongs to
-    uint32_t *sequence_first; // [R + 1] scored range of each sequence; a pair is sequences 2i, 2i + 1
-    uint32_t *row_index;      // [rows] index into data_set.rows
+    uint32_t
+        *sequence_first; // [R + 1] scored range of each sequence; a pair is sequences 2i, 2i + 1
+    uint32_t *row_index; // [rows] index into data_set.rows
 
     // Scatter without atomics: scored positions by slot, and slots by id.
     uint32_t *slot_scored_first; // [T + 1] range in slot_scored of each slot
@@ -49,7 +50,8 @@ struct data_pack {
 struct data_pack_params {
     uint32_t tokens;   // T
     uint32_t max_rows; // sizes scored and sequence capacity
-    bool score_prompt; // SFT on whole texts: prompt tokens are scored too (in sequence 0 of the row)
+    bool
+        score_prompt; // SFT on whole texts: prompt tokens are scored too (in sequence 0 of the row)
 };
 void data_pack_init(struct data_pack *pack, const struct data_pack_params *params);
 void data_pack_finish(struct data_pack *pack);
@@ -63,9 +65,10 @@ void data_pack_clear(struct data_pack *pack);
 bool data_pack_add(struct data_pack *pack, const struct data_set *set, uint32_t row_index);
 void data_pack_close(struct data_pack *pack);
 
-// Splits `count` rows (indices in `order`) into packs, keeping their order within a pack and putting
-// each into the first pack that has room (first fit). Writes the pack number of each to `pack_of` and
-// returns the number of packs; a row with more slots than `tokens` is a programmer's error.
+// Splits `count` rows (indices in `order`) into packs, keeping their order within a pack and
+// putting each into the first pack that has room (first fit). Writes the pack number of each to
+// `pack_of` and returns the number of packs; a row with more slots than `tokens` is a programmer's
+// error.
 uint32_t data_pack_plan(const struct data_set *set, const uint32_t *order, size_t count,
                         uint32_t tokens, uint32_t *pack_of);
 

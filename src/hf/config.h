@@ -12,10 +12,10 @@ enum hf_rope_type { HF_ROPE_DEFAULT, HF_ROPE_LLAMA3, HF_ROPE_LINEAR };
 
 struct hf_rope {
     enum hf_rope_type type;
-    double theta;                          // base of the wavelengths
-    double factor;                         // llama3, linear
+    double theta;                             // base of the wavelengths
+    double factor;                            // llama3, linear
     double low_freq_factor, high_freq_factor; // llama3
-    int original_max_position;             // llama3
+    int original_max_position;                // llama3
 };
 
 struct hf_config {
@@ -25,7 +25,7 @@ struct hf_config {
     double norm_eps, initializer_range;
     bool tied_head, attention_bias, mlp_bias;
     struct hf_rope rope;
-    enum dtype dtype; // torch_dtype or dtype; F32 if absent
+    enum dtype dtype;           // torch_dtype or dtype; F32 if absent
     int bos, eos[8], eos_count; // -1 and 0 if absent
 };
 

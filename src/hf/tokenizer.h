@@ -49,7 +49,8 @@ const char *hf_tokenizer_eos_text(const struct hf_tokenizer *t);
 // True if the post-processor puts the BOS token first.
 bool hf_tokenizer_adds_bos(const struct hf_tokenizer *t);
 
-// The chat template's Jinja text (tokenizer_config.json, or chat_template.jinja beside it), or NULL.
+// The chat template's Jinja text (tokenizer_config.json, or chat_template.jinja beside it), or
+// NULL.
 const char *hf_tokenizer_chat_template(const struct hf_tokenizer *t);
 
 #endif

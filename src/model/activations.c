@@ -32,8 +32,9 @@ static void matmul_scratch(struct model_activations *a, const struct model_confi
 {
     uint32_t T = a->tokens, C = c->channels;
     const struct op_linear_shape shapes[] = {
-        {T, C, model_qkv_cols(c)}, {T, c->heads * c->head_dim, C}, {T, C, 2 * c->ffn},
-        {T, c->ffn, C},            {a->chunk_rows, C, c->vocab},
+        {T, C, model_qkv_cols(c)},    {T, c->heads * c->head_dim, C},
+        {T, C, 2 * c->ffn},           {T, c->ffn, C},
+        {a->chunk_rows, C, c->vocab},
     };
     a->matmul_bytes = op_linear_scratch_bytes(device, shapes, sizeof shapes / sizeof *shapes);
     a->matmul = a->matmul_bytes ? vk_arena_alloc(arena, a->matmul_bytes) : 0;

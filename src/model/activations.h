@@ -8,44 +8,44 @@
 // Kept for the backward pass, per layer. Normalised rows and the SwiGLU product are cheap to make
 // again and are not kept.
 struct model_layer_activations {
-    vk_addr x;        // [T, C] residual stream entering the layer
+    vk_addr x;          // [T, C] residual stream entering the layer
     vk_addr norm1_rstd; // [T]
-    vk_addr qkv;      // [T, (H + 2 K) D] after RoPE
-    vk_addr att;      // [T, H D]
-    vk_addr lse;      // [T, H]
-    vk_addr mid;      // [T, C] residual stream between attention and MLP
+    vk_addr qkv;        // [T, (H + 2 K) D] after RoPE
+    vk_addr att;        // [T, H D]
+    vk_addr lse;        // [T, H]
+    vk_addr mid;        // [T, C] residual stream between attention and MLP
     vk_addr norm2_rstd; // [T]
-    vk_addr gate_up;  // [T, 2 F]; backward turns it into its gradient
+    vk_addr gate_up;    // [T, 2 F]; backward turns it into its gradient
 };
 
 struct model_activations {
     uint32_t tokens, scored, layers; // T, S, L
     bool training;
     struct model_layer_activations *layer; // [L]; all equal when not training
-    vk_addr x_last;     // [T, C] residual stream after the last layer
-    vk_addr final_x;    // [S, C] its scored rows
-    vk_addr final_rstd; // [S]
-    vk_addr final_norm; // [S, C]
+    vk_addr x_last;                        // [T, C] residual stream after the last layer
+    vk_addr final_x;                       // [S, C] its scored rows
+    vk_addr final_rstd;                    // [S]
+    vk_addr final_norm;                    // [S, C]
     vk_addr logp, lse, entropy, is_argmax; // [S]
 
     // Scratch.
-    vk_addr norm;       // [T, C] normalised rows
-    vk_addr hidden;     // [T, F] SwiGLU product
-    vk_addr logits;     // [chunk_rows, V]
+    vk_addr norm;   // [T, C] normalised rows
+    vk_addr hidden; // [T, F] SwiGLU product
+    vk_addr logits; // [chunk_rows, V]
     uint32_t chunk_rows;
-    vk_addr matmul;     // for op_linear
+    vk_addr matmul; // for op_linear
     uint64_t matmul_bytes;
     // Training only.
-    vk_addr dlogp;      // [S]
-    vk_addr dfinal;     // [S, C] gradient of final_norm
-    vk_addr dfinal_x;   // [S, C] gradient of final_x
-    vk_addr dx;         // [T, C]
-    vk_addr dnorm;      // [T, C]
-    vk_addr datt;       // [T, H D]
-    vk_addr dqkv;       // [T, (H + 2 K) D]
-    vk_addr dhidden;    // [T, F]
-    vk_addr delta;      // [T, H]
-    vk_addr partial;    // for op_rmsnorm_bwd
+    vk_addr dlogp;    // [S]
+    vk_addr dfinal;   // [S, C] gradient of final_norm
+    vk_addr dfinal_x; // [S, C] gradient of final_x
+    vk_addr dx;       // [T, C]
+    vk_addr dnorm;    // [T, C]
+    vk_addr datt;     // [T, H D]
+    vk_addr dqkv;     // [T, (H + 2 K) D]
+    vk_addr dhidden;  // [T, F]
+    vk_addr delta;    // [T, H]
+    vk_addr partial;  // for op_rmsnorm_bwd
 };
 
 struct model_activation_params {

@@ -10,6 +10,9 @@
 #include <math.h>
 
 // Gradients of y = x w^T + bias: dw and dbias accumulate, dx is assigned.
+// An operation is one paragraph here, its arguments beside each other: laid out by hand.
+// clang-format off
+
 static void linear_backward(struct vk_seq *s, const struct model_pass *p,
                             const struct model_linear *l, const struct model_linear *grad,
                             vk_addr dx, vk_addr dy, vk_addr x)

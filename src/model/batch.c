@@ -69,12 +69,21 @@ bool model_batch_upload(const struct model_batch *b, struct vk_device *device,
     CHECK(pack->token_capacity == b->tokens && pack->scored_capacity == b->scored &&
           pack->sequence_capacity == b->sequences);
     CHECK(sizeof(struct data_span) == sizeof(struct token_span));
-    struct pack_counts counts = {pack->tokens, pack->scored, pack->sequences, pack->rows,
-                                 pack->unique, first_row};
+    struct pack_counts counts = {pack->tokens, pack->scored, pack->sequences,
+                                 pack->rows,   pack->unique, first_row};
     const void *sources[FIELDS] = {
-        &counts,           pack->ids,           pack->positions,      pack->spans,
-        pack->key_end,     pack->scored_slot,   pack->scored_target,  pack->sequence_first,
-        pack->slot_scored_first, pack->slot_scored, pack->unique_ids, pack->unique_first,
+        &counts,
+        pack->ids,
+        pack->positions,
+        pack->spans,
+        pack->key_end,
+        pack->scored_slot,
+        pack->scored_target,
+        pack->sequence_first,
+        pack->slot_scored_first,
+        pack->slot_scored,
+        pack->unique_ids,
+        pack->unique_first,
         pack->unique_slots,
     };
     struct model_batch copy = *b;

@@ -12,7 +12,7 @@ struct model_batch {
     uint32_t tokens, scored, sequences; // capacities T, S, R
     vk_addr block;
     uint64_t block_bytes;
-    vk_addr counts; // struct pack_counts
+    vk_addr counts;                                                // struct pack_counts
     vk_addr live_tokens, live_scored, live_sequences, live_unique; // into counts
     vk_addr ids, positions, spans, key_end;
     vk_addr scored_slot, scored_target, sequence_first;

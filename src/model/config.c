@@ -27,7 +27,8 @@ uint32_t model_qkv_cols(const struct model_config *c)
     return (c->heads + 2 * c->kv_heads) * c->head_dim;
 }
 
-// Llama 3's rule: long wavelengths are stretched by `factor`, short ones kept, those between blended.
+// Llama 3's rule: long wavelengths are stretched by `factor`, short ones kept, those between
+// blended.
 static float llama3_frequency(const struct hf_rope *rope, float frequency)
 {
     double wavelength = 2.0 * 3.14159265358979323846 / (double)frequency;
@@ -49,7 +50,8 @@ void model_rope_table(const struct model_config *c, uint32_t positions, float *t
         if (c->rope.type == HF_ROPE_LLAMA3) frequency = llama3_frequency(&c->rope, frequency);
         if (c->rope.type == HF_ROPE_LINEAR) frequency /= (float)c->rope.factor;
         for (uint32_t p = 0; p < positions; p++) {
-            float angle = (float)p * frequency; // rounded to single precision, as the weights expect
+            float angle =
+                (float)p * frequency; // rounded to single precision, as the weights expect
             table[2 * ((uint64_t)p * half + i)] = (float)cos((double)angle);
             table[2 * ((uint64_t)p * half + i) + 1] = (float)sin((double)angle);
         }

@@ -7,6 +7,9 @@
 
 #include <math.h>
 
+// An operation is one paragraph here, its arguments beside each other: laid out by hand.
+// clang-format off
+
 static void norm(struct vk_seq *s, const struct model_pass *p, vk_addr y, vk_addr rstd, vk_addr x,
                  vk_addr w)
 {

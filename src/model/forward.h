@@ -19,8 +19,8 @@ struct model_pass {
 // Log-probs of the batch's scored targets under `w`: act->logp, lse, entropy, is_argmax.
 void model_forward(struct vk_seq *s, const struct model_pass *p, const struct model_weights *w);
 
-// Adds the gradient of sum(dlogp * logp) to `grad`, given act->dlogp and what model_forward left for the
-// same batch and weights (training activations only, which it overwrites in part).
+// Adds the gradient of sum(dlogp * logp) to `grad`, given act->dlogp and what model_forward left
+// for the same batch and weights (training activations only, which it overwrites in part).
 void model_backward(struct vk_seq *s, const struct model_pass *p, const struct model_weights *w,
                     const struct model_weights *grad);
 

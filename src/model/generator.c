@@ -31,7 +31,7 @@ struct lane {
     size_t prompt; // index, or SIZE_MAX: free
     uint32_t fed;  // tokens in the cache
     uint32_t drawn;
-    int32_t next;  // token to feed after the prompt
+    int32_t next; // token to feed after the prompt
 };
 
 struct model_generator {
@@ -112,14 +112,23 @@ static vk_addr live_tokens(const struct pass *p)
 static void linear(struct vk_seq *s, const struct pass *p, const struct model_linear *l, vk_addr y,
                    vk_addr x, vk_addr add)
 {
-    op_linear_fwd(s, &(struct op_linear){.y = y, .x = x, .w = l->w, .bias = l->bias, .add = add,
-                                         .rows = p->rows, .in = l->in, .out = l->out,
+    op_linear_fwd(s, &(struct op_linear){.y = y,
+                                         .x = x,
+                                         .w = l->w,
+                                         .bias = l->bias,
+                                         .add = add,
+                                         .rows = p->rows,
+                                         .in = l->in,
+                                         .out = l->out,
                                          .live = live_tokens(p)});
 }
 
 static void norm(struct vk_seq *s, const struct pass *p, vk_addr w)
 {
-    op_rmsnorm_fwd(s, &(struct op_rmsnorm){.y = p->g->norm, .x = p->g->x, .w = w, .rows = p->rows,
+    op_rmsnorm_fwd(s, &(struct op_rmsnorm){.y = p->g->norm,
+                                           .x = p->g->x,
+                                           .w = w,
+                                           .rows = p->rows,
                                            .cols = p->g->config->channels,
                                            .eps = p->g->config->norm_eps,
                                            .live = live_tokens(p)});
@@ -131,13 +140,23 @@ static void attention(struct vk_seq *s, const struct pass *p, uint32_t layer)
     const struct model_config *c = g->config;
     uint32_t q_cols = c->heads * c->head_dim, kv_cols = c->kv_heads * c->head_dim;
     uint32_t stride = model_qkv_cols(c), slots = g->sequences * g->max_length;
-    op_rope(s, &(struct op_rope){.x = g->qkv, .positions = p->positions, .table = g->rope,
-                                 .rows = p->rows, .heads = c->heads + c->kv_heads,
-                                 .head_dim = c->head_dim, .stride = stride,
-                                 .table_rows = g->max_length, .live = live_tokens(p)});
-    struct op_gather store = {.y = g->k_cache[layer], .x = g->qkv + 4ull * q_cols,
-                              .index = p->slots, .rows = p->rows, .cols = kv_cols,
-                              .x_rows = slots, .y_stride = kv_cols, .x_stride = stride,
+    op_rope(s, &(struct op_rope){.x = g->qkv,
+                                 .positions = p->positions,
+                                 .table = g->rope,
+                                 .rows = p->rows,
+                                 .heads = c->heads + c->kv_heads,
+                                 .head_dim = c->head_dim,
+                                 .stride = stride,
+                                 .table_rows = g->max_length,
+                                 .live = live_tokens(p)});
+    struct op_gather store = {.y = g->k_cache[layer],
+                              .x = g->qkv + 4ull * q_cols,
+                              .index = p->slots,
+                              .rows = p->rows,
+                              .cols = kv_cols,
+                              .x_rows = slots,
+                              .y_stride = kv_cols,
+                              .x_stride = stride,
                               .live = live_tokens(p)};
     vk_group_begin(s);
     op_scatter_rows(s, &store);
@@ -145,13 +164,22 @@ static void attention(struct vk_seq *s, const struct pass *p, uint32_t layer)
     store.x += 4ull * kv_cols;
     op_scatter_rows(s, &store);
     vk_group_end(s);
-    op_attention_fwd(s, &(struct op_attention){
-                            .o = g->att, .lse = g->lse, .q = g->qkv, .k = g->k_cache[layer],
-                            .v = g->v_cache[layer], .spans = p->spans, .rows = p->rows,
-                            .keys = slots, .heads = c->heads, .kv_heads = c->kv_heads,
-                            .head_dim = c->head_dim, .q_stride = stride, .kv_stride = kv_cols,
-                            .o_stride = q_cols, .scale = 1.0f / sqrtf((float)c->head_dim),
-                            .live = live_tokens(p)});
+    op_attention_fwd(s, &(struct op_attention){.o = g->att,
+                                               .lse = g->lse,
+                                               .q = g->qkv,
+                                               .k = g->k_cache[layer],
+                                               .v = g->v_cache[layer],
+                                               .spans = p->spans,
+                                               .rows = p->rows,
+                                               .keys = slots,
+                                               .heads = c->heads,
+                                               .kv_heads = c->kv_heads,
+                                               .head_dim = c->head_dim,
+                                               .q_stride = stride,
+                                               .kv_stride = kv_cols,
+                                               .o_stride = q_cols,
+                                               .scale = 1.0f / sqrtf((float)c->head_dim),
+                                               .live = live_tokens(p)});
 }
 
 static void record_pass(struct vk_seq *s, void *ctx)
@@ -163,8 +191,12 @@ static void record_pass(struct vk_seq *s, void *ctx)
     vk_addr live_wanted = p->counts + offsetof(struct pack_counts, scored);
 
     op_linear_use_scratch(s, g->matmul, g->matmul_bytes);
-    op_embed_fwd(s, &(struct op_embed){.x = g->x, .weight = w->embed, .ids = p->ids,
-                                       .rows = p->rows, .cols = c->channels, .vocab = c->vocab,
+    op_embed_fwd(s, &(struct op_embed){.x = g->x,
+                                       .weight = w->embed,
+                                       .ids = p->ids,
+                                       .rows = p->rows,
+                                       .cols = c->channels,
+                                       .vocab = c->vocab,
                                        .live = live_tokens(p)});
     for (uint32_t l = 0; l < c->layers; l++) {
         norm(s, p, w->layers[l].attention_norm);
@@ -173,18 +205,33 @@ static void record_pass(struct vk_seq *s, void *ctx)
         linear(s, p, &w->layers[l].out, g->x, g->att, g->x);
         norm(s, p, w->layers[l].mlp_norm);
         linear(s, p, &w->layers[l].gate_up, g->gate_up, g->norm, 0);
-        op_swiglu_fwd(s, &(struct op_swiglu){.h = g->hidden, .gate_up = g->gate_up, .rows = p->rows,
-                                             .cols = c->ffn, .live = live_tokens(p)});
+        op_swiglu_fwd(s, &(struct op_swiglu){.h = g->hidden,
+                                             .gate_up = g->gate_up,
+                                             .rows = p->rows,
+                                             .cols = c->ffn,
+                                             .live = live_tokens(p)});
         linear(s, p, &w->layers[l].down, g->x, g->hidden, g->x);
     }
-    op_gather_rows(s, &(struct op_gather){.y = g->last, .x = g->x, .index = p->wanted,
-                                          .rows = g->sequences, .cols = c->channels,
-                                          .x_rows = p->rows, .live = live_wanted});
-    op_rmsnorm_fwd(s, &(struct op_rmsnorm){.y = g->last_norm, .x = g->last, .w = w->final_norm,
-                                           .rows = g->sequences, .cols = c->channels,
-                                           .eps = c->norm_eps, .live = live_wanted});
-    op_linear_fwd(s, &(struct op_linear){.y = g->logits, .x = g->last_norm, .w = w->head,
-                                         .rows = g->sequences, .in = c->channels, .out = c->vocab,
+    op_gather_rows(s, &(struct op_gather){.y = g->last,
+                                          .x = g->x,
+                                          .index = p->wanted,
+                                          .rows = g->sequences,
+                                          .cols = c->channels,
+                                          .x_rows = p->rows,
+                                          .live = live_wanted});
+    op_rmsnorm_fwd(s, &(struct op_rmsnorm){.y = g->last_norm,
+                                           .x = g->last,
+                                           .w = w->final_norm,
+                                           .rows = g->sequences,
+                                           .cols = c->channels,
+                                           .eps = c->norm_eps,
+                                           .live = live_wanted});
+    op_linear_fwd(s, &(struct op_linear){.y = g->logits,
+                                         .x = g->last_norm,
+                                         .w = w->head,
+                                         .rows = g->sequences,
+                                         .in = c->channels,
+                                         .out = c->vocab,
                                          .live = live_wanted});
 }
 
@@ -307,7 +354,8 @@ static uint32_t fill_lanes(struct run *r)
     return busy;
 }
 
-// Writes the rows of the next pass: whole prompts' chunks, or one token of each lane. Returns the pass.
+// Writes the rows of the next pass: whole prompts' chunks, or one token of each lane. Returns the
+// pass.
 static struct pass *fill_rows(struct run *r, uint32_t *wanted)
 {
     struct model_generator *g = r->g;
@@ -344,10 +392,12 @@ static bool advance(struct run *r, uint32_t lane_index, const float *logits)
 {
     struct model_generator *g = r->g;
     struct lane *lane = &g->lanes[lane_index];
-    int32_t id = model_sample(logits, g->config->vocab, &r->how->sampling, lane->prompt, lane->drawn);
+    int32_t id =
+        model_sample(logits, g->config->vocab, &r->how->sampling, lane->prompt, lane->drawn);
     if (id < 0)
-        return err_user("the model's output for prompt %zu is not a number: its weights are damaged",
-                        lane->prompt);
+        return err_user(
+            "the model's output for prompt %zu is not a number: its weights are damaged",
+            lane->prompt);
     bool ended = is_eos(r->how, id);
     if (!ended) {
         lane->drawn++;

@@ -33,7 +33,8 @@ struct model_generation {
     uint32_t max_new_tokens;
     const int32_t *eos; // any of these ends a sequence and is not handed on
     uint32_t eos_count;
-    // Called for each token as it is drawn, with the number of its prompt; returning false stops all.
+    // Called for each token as it is drawn, with the number of its prompt; returning false stops
+    // all.
     bool (*on_token)(void *ctx, size_t prompt, int32_t id);
     void *ctx;
 };

@@ -91,7 +91,8 @@ static void place_layer(struct builder *b, uint32_t index)
     o->gate_up = PLACE(MODEL_MATRIX, {"mlp.gate_proj.weight", F, C}, {"mlp.up_proj.weight", F, C});
     o->down = PLACE(MODEL_MATRIX, {"mlp.down_proj.weight", C, F});
     if (c->mlp_bias) {
-        o->gate_up_bias = PLACE(MODEL_BIAS, {"mlp.gate_proj.bias", F, 0}, {"mlp.up_proj.bias", F, 0});
+        o->gate_up_bias =
+            PLACE(MODEL_BIAS, {"mlp.gate_proj.bias", F, 0}, {"mlp.up_proj.bias", F, 0});
         o->down_bias = PLACE(MODEL_BIAS, {"mlp.down_proj.bias", C, 0});
     }
     mem_free(prefix);

@@ -2,8 +2,8 @@
 //
 // Policy, gradient, Adam moments and reference are arenas of this one layout, in elements (fp32).
 // Projections that are always used together stand together (q, k, v; gate, up), so that each is one
-// matrix for the kernels and several tensors, under their Hugging Face names, for files. Every group is
-// padded to 256 elements, and none crosses a span of the arena.
+// matrix for the kernels and several tensors, under their Hugging Face names, for files. Every
+// group is padded to 256 elements, and none crosses a span of the arena.
 #ifndef TRDPO_MODEL_LAYOUT_H
 #define TRDPO_MODEL_LAYOUT_H
 
@@ -24,12 +24,12 @@ struct model_tensor {
 // Element offsets of what the kernels use; MODEL_ABSENT for a bias the model lacks.
 #define MODEL_ABSENT UINT64_MAX
 struct model_layer_offsets {
-    uint64_t attention_norm;    // [C]
-    uint64_t qkv, qkv_bias;     // [(H + 2 K) D, C]
-    uint64_t out, out_bias;     // [C, H D]
-    uint64_t mlp_norm;          // [C]
+    uint64_t attention_norm;        // [C]
+    uint64_t qkv, qkv_bias;         // [(H + 2 K) D, C]
+    uint64_t out, out_bias;         // [C, H D]
+    uint64_t mlp_norm;              // [C]
     uint64_t gate_up, gate_up_bias; // [2 F, C]
-    uint64_t down, down_bias;   // [C, F]
+    uint64_t down, down_bias;       // [C, F]
 };
 
 struct model_layout {

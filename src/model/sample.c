@@ -67,7 +67,8 @@ int32_t model_sample(const float *logits, uint32_t vocab, const struct model_sam
     if (settings->top_k && settings->top_k < count) count = settings->top_k;
     double *weights = MEM_ARRAY(double, count), total = 0;
     for (uint32_t i = 0; i < count; i++)
-        total += weights[i] = exp(((double)c[i].logit - (double)c[0].logit) / settings->temperature);
+        total += weights[i] =
+            exp(((double)c[i].logit - (double)c[0].logit) / settings->temperature);
     if (settings->top_p > 0 && settings->top_p < 1)
         count = nucleus(weights, count, total, settings->top_p);
     struct rng rng = rng_begin(settings->seed, RNG_SAMPLE + (sequence << 8));

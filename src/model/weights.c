@@ -75,10 +75,11 @@ static bool check_finite(const struct hf_tensor *source, const float *values, ui
 {
     for (uint64_t i = 0; i < count; i++)
         if (!isfinite(values[i]))
-            return err_user("%s: tensor '%s' holds %s at element %llu: the weights are damaged, get "
-                            "the model again",
-                            source->file, source->name, isnan(values[i]) ? "NaN" : "infinity",
-                            (unsigned long long)(first + i));
+            return err_user(
+                "%s: tensor '%s' holds %s at element %llu: the weights are damaged, get "
+                "the model again",
+                source->file, source->name, isnan(values[i]) ? "NaN" : "infinity",
+                (unsigned long long)(first + i));
     return true;
 }
 
@@ -164,7 +165,8 @@ static bool save_tensor(const struct model_weights *w, const struct model_tensor
 {
     for (uint64_t first = 0; first < t->count; first += CHUNK) {
         uint64_t count = t->count - first < CHUNK ? t->count - first : CHUNK;
-        if (!vk_read(w->arena.device, address(w, t->offset + first), chunk, count * sizeof(float)) ||
+        if (!vk_read(w->arena.device, address(w, t->offset + first), chunk,
+                     count * sizeof(float)) ||
             !hf_writer_put(writer, chunk, count))
             return false;
     }
@@ -180,10 +182,11 @@ static struct hf_writer *create_file(const struct model_weights_part *parts, siz
         const struct model_layout *layout = parts[p].weights->layout;
         for (size_t i = 0; i < layout->tensor_count; i++) {
             const struct model_tensor *t = &layout->tensors[i];
-            ARRAY_PUSH(&decls, (struct hf_tensor_decl){.name = str_format("%s%s", parts[p].prefix, t->name),
-                                                       .dtype = dtype,
-                                                       .dims = t->dims,
-                                                       .shape = {t->shape[0], t->shape[1]}});
+            ARRAY_PUSH(&decls,
+                       (struct hf_tensor_decl){.name = str_format("%s%s", parts[p].prefix, t->name),
+                                               .dtype = dtype,
+                                               .dims = t->dims,
+                                               .shape = {t->shape[0], t->shape[1]}});
         }
     }
     struct hf_writer *writer = hf_writer_create(path, decls.items, decls.count, metadata);

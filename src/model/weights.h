@@ -36,8 +36,8 @@ void model_weights_finish(struct model_weights *w); // accepts a zeroed struct
 
 // Reads every tensor of the layout from `path` (a safetensors file, or a folder with one or with
 // shards), converting to fp32. `prefix` stands before each name in the file ("" for model files). A
-// missing tensor, a wrong shape, or a value that is NaN or infinite is err_user naming file and tensor.
-// Tensors that the model does not have are reported in one warning, in model files only.
+// missing tensor, a wrong shape, or a value that is NaN or infinite is err_user naming file and
+// tensor. Tensors that the model does not have are reported in one warning, in model files only.
 bool model_weights_load(struct model_weights *w, const char *path, const char *prefix);
 
 // Writes the tensors of one or several arenas into one safetensors file, whole or not at all, under
@@ -58,6 +58,7 @@ bool model_weights_copy(struct model_weights *to, const struct model_weights *fr
 
 // Copies one tensor to or from host memory (tensor->count floats).
 bool model_weights_read(const struct model_weights *w, const struct model_tensor *t, float *values);
-bool model_weights_write(struct model_weights *w, const struct model_tensor *t, const float *values);
+bool model_weights_write(struct model_weights *w, const struct model_tensor *t,
+                         const float *values);
 
 #endif

@@ -1,10 +1,10 @@
 // Attention over the two ranges of a packed batch, with grouped key/value heads.
 //
 // Letters: T query slots, U key slots, H query heads, K key/value heads, D head size. Query head h
-// uses key/value head h / (H / K). Query t attends to the key slots in [prefix_begin, prefix_end) and
-// [own_begin, own_end) of spans[t]. No T x U buffer exists: forward keeps the log-sum-exp of each
-// (t, h); backward recomputes the probabilities from it.
-// Rows of q, k, v, o may be parts of wider rows: the strides count floats from a row to the next.
+// uses key/value head h / (H / K). Query t attends to the key slots in [prefix_begin, prefix_end)
+// and [own_begin, own_end) of spans[t]. No T x U buffer exists: forward keeps the log-sum-exp of
+// each (t, h); backward recomputes the probabilities from it. Rows of q, k, v, o may be parts of
+// wider rows: the strides count floats from a row to the next.
 #ifndef TRDPO_OPS_ATTENTION_H
 #define TRDPO_OPS_ATTENTION_H
 
@@ -17,8 +17,8 @@ struct op_attention {
     vk_addr spans;   // struct token_span[T], indices of key slots
     uint32_t rows, keys, heads, kv_heads, head_dim; // T, U, H, K, D
     uint32_t q_stride, kv_stride, o_stride;
-    float scale;     // 1 / sqrt(D)
-    vk_addr live;    // bounds T (0: all)
+    float scale;  // 1 / sqrt(D)
+    vk_addr live; // bounds T (0: all)
 };
 // A query whose ranges are empty gets o = 0 and lse = a large finite negative number.
 void op_attention_fwd(struct vk_seq *s, const struct op_attention *p);

@@ -7,20 +7,21 @@
 #include "vk/sequence.h"
 
 struct op_head {
-    vk_addr x, w, targets;  // [S, C], [V, C], uint32[S]
-    vk_addr logp;           // [S] z[target] - lse; assigned
-    vk_addr lse;            // [S] log sum exp z; assigned
-    vk_addr entropy;        // [S] -sum p log p; assigned; 0: not computed
-    vk_addr is_argmax;      // [S] 1.0 if the target is the first largest logit, else 0.0; 0: not computed
-    vk_addr logits;         // scratch [chunk_rows, V]
+    vk_addr x, w, targets; // [S, C], [V, C], uint32[S]
+    vk_addr logp;          // [S] z[target] - lse; assigned
+    vk_addr lse;           // [S] log sum exp z; assigned
+    vk_addr entropy;       // [S] -sum p log p; assigned; 0: not computed
+    vk_addr
+        is_argmax;  // [S] 1.0 if the target is the first largest logit, else 0.0; 0: not computed
+    vk_addr logits; // scratch [chunk_rows, V]
     uint32_t rows, cols, vocab, chunk_rows; // S, C, V
-    vk_addr live;           // bounds S
+    vk_addr live;                           // bounds S
 };
 void op_head_fwd(struct vk_seq *s, const struct op_head *p);
 
 // dz[s, v] = dlogp[s] ((v == target) - p[v]); dx = dz w (assigned), dw += dz^T x (dw may be 0: the
-// head is frozen). Logits are computed again chunk by chunk, unless the whole of S fits one chunk and
-// `logits` still holds what forward left there.
+// head is frozen). Logits are computed again chunk by chunk, unless the whole of S fits one chunk
+// and `logits` still holds what forward left there.
 struct op_head_bwd {
     vk_addr dx, dw, dlogp; // [S, C], [V, C], [S]
     vk_addr x, w, targets, lse, logits;

@@ -24,8 +24,8 @@ struct op_linear_bwd_input {
 };
 void op_linear_bwd_input(struct vk_seq *s, const struct op_linear_bwd_input *p);
 
-// dw[N, K] += dy[M, N]^T x[M, K], and dbias[N] += column sums of dy where dbias is not 0. Accumulates,
-// summing rows in a fixed order.
+// dw[N, K] += dy[M, N]^T x[M, K], and dbias[N] += column sums of dy where dbias is not 0.
+// Accumulates, summing rows in a fixed order.
 struct op_linear_bwd_weight {
     vk_addr dw, dbias, dy, x;
     uint32_t rows, in, out;
@@ -39,8 +39,8 @@ void op_linear_bwd_weight(struct vk_seq *s, const struct op_linear_bwd_weight *p
 struct op_linear_shape {
     uint32_t rows, in, out;
 };
-uint64_t op_linear_scratch_bytes(const struct vk_device *device, const struct op_linear_shape *shapes,
-                                 size_t count);
+uint64_t op_linear_scratch_bytes(const struct vk_device *device,
+                                 const struct op_linear_shape *shapes, size_t count);
 void op_linear_use_scratch(struct vk_seq *s, vk_addr scratch, uint64_t bytes);
 
 // The tier that a device runs these with: the best it supports, or the one named in the environment

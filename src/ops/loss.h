@@ -7,17 +7,17 @@
 
 #include "vk/sequence.h"
 
-// What the preference loss reports for each pair; floats in this order (see shaders/args_loss.h for
-// the struct shared with GLSL, `struct pair_metrics`).
 struct op_pref_loss {
-    vk_addr logp, ref_logp;  // [S] policy and reference log-probs of the target tokens
+    vk_addr logp, ref_logp;     // [S] policy and reference log-probs of the target tokens
     vk_addr entropy, is_argmax; // [S] from the head
-    vk_addr sequence_first;  // uint32[R + 1]
-    vk_addr dlogp;           // [S] d(loss of the step) / d logp; assigned
-    vk_addr pairs_out;       // struct pair_metrics[max_pairs]; assigned for the pairs in use
-    vk_addr counts;          // struct pack_counts
-    vk_addr step;            // struct step_values: gradient scale 1 / (pairs of the step)
-    uint32_t max_pairs, scored; // capacities
+    vk_addr sequence_first;     // uint32[R + 1]
+    vk_addr dlogp;              // [S] d(loss of the step) / d logp; assigned
+    vk_addr pairs_out; // struct pair_metrics[pairs_out_count] of the whole step; pair p of this
+                       // pack is assigned at counts.first_row + p
+    vk_addr counts;    // struct pack_counts
+    vk_addr step;      // struct step_values: gradient scale 1 / (pairs of the step)
+    uint32_t max_pairs, scored; // capacities of a pack
+    uint32_t pairs_out_count;
     float beta, label_smoothing;
 };
 // DPO (Rafailov et al. 2023), sigmoid form with label smoothing (conservative DPO):
@@ -29,14 +29,16 @@ void op_pref_loss(struct vk_seq *s, const struct op_pref_loss *p);
 // step) from step_values. Reports per sequence (struct sequence_metrics).
 struct op_sft_loss {
     vk_addr logp, entropy, is_argmax, sequence_first, dlogp;
-    vk_addr sequences_out;   // struct sequence_metrics[max_sequences]
+    vk_addr sequences_out; // struct sequence_metrics[sequences_out_count] of the whole step;
+                           // sequence r of this pack is assigned at counts.first_row + r
     vk_addr counts, step;
-    uint32_t max_sequences, scored;
+    uint32_t max_sequences, scored; // capacities of a pack
+    uint32_t sequences_out_count;
 };
 void op_sft_loss(struct vk_seq *s, const struct op_sft_loss *p);
 
-// Sums of logp over each sequence: out[r] = sum of logp[first[r] .. first[r + 1]) in a fixed order, the
-// same as the losses use.
+// Sums of logp over each sequence: out[r] = sum of logp[first[r] .. first[r + 1]) in a fixed order,
+// the same as the losses use.
 void op_sequence_sums(struct vk_seq *s, vk_addr out, vk_addr logp, vk_addr sequence_first,
                       vk_addr counts, uint32_t max_sequences, uint32_t scored);
 

@@ -47,8 +47,8 @@ uint64_t op_rmsnorm_partial_bytes(uint32_t rows, uint32_t cols);
 
 // Rotary positions, halves paired as in Hugging Face's Llama: for i < D/2, with (c, s) =
 // table[position][i], (a, b) = (x[i], x[i + D/2]) becomes (a c - b s, b c + a s); `inverse` rotates
-// back, which is the backward pass. In place, on `heads` consecutive heads at the start of each row of
-// `stride` floats (the q and k parts of a fused qkv row).
+// back, which is the backward pass. In place, on `heads` consecutive heads at the start of each row
+// of `stride` floats (the q and k parts of a fused qkv row).
 struct op_rope {
     vk_addr x, positions; // positions: uint32[T]
     vk_addr table;        // float2 [table_rows, D/2]: cos, sin
@@ -66,8 +66,8 @@ struct op_swiglu {
 };
 void op_swiglu_fwd(struct vk_seq *s, const struct op_swiglu *p);
 
-// dgate_up[t, :] from dh[t, f]; assigns. dgate_up may be gate_up. h, if not 0, is assigned silu(g) u
-// again, so that the backward of the down projection finds its input without storing it.
+// dgate_up[t, :] from dh[t, f]; assigns. dgate_up may be gate_up. h, if not 0, is assigned silu(g)
+// u again, so that the backward of the down projection finds its input without storing it.
 struct op_swiglu_bwd {
     vk_addr dgate_up, h, dh, gate_up;
     uint32_t rows, cols;

@@ -94,7 +94,8 @@ static bool remove_old(const struct train_run *run)
 
 bool train_checkpoint_save(struct train_run *run)
 {
-    char *dir = str_format("%s/checkpoint-%lld", run->config->output_dir, (long long)run->state.step);
+    char *dir =
+        str_format("%s/checkpoint-%lld", run->config->output_dir, (long long)run->state.step);
     char *temp = str_format("%s/.checkpoint-%lld.unfinished", run->config->output_dir,
                             (long long)run->state.step);
     char *state = file_join(temp, "trainer_state.json");
@@ -130,17 +131,19 @@ static bool check_dataset(const struct train_run *run, const cJSON *root)
     if (!json_get_int(root, "dataset_rows", &rows) ||
         !json_get_int(root, "dataset_checksum", &checksum))
         return false;
-    if (rows == (int64_t)run->train.rows.count && checksum == dataset_checksum(&run->train)) return true;
-    return err_user("dataset_name: %s is not the dataset that the run began with (or max_length or the "
-                    "tokenizer changed)",
-                    run->config->dataset_name);
+    if (rows == (int64_t)run->train.rows.count && checksum == dataset_checksum(&run->train))
+        return true;
+    return err_user(
+        "dataset_name: %s is not the dataset that the run began with (or max_length or the "
+        "tokenizer changed)",
+        run->config->dataset_name);
 }
 
 // A resumed run equals an uninterrupted one only under the same settings.
 static void warn_changes(const struct train_run *run, const cJSON *config)
 {
-    static const char *const harmless[] = {"resume_from_checkpoint", "overwrite_output_dir", "output_dir",
-                                           "save_steps", "save_total_limit"};
+    static const char *const harmless[] = {"resume_from_checkpoint", "overwrite_output_dir",
+                                           "output_dir", "save_steps", "save_total_limit"};
     for (size_t i = 0; config && i < train_key_count; i++) {
         const char *before = NULL, *name = train_keys[i].name;
         bool skip = false;
@@ -165,7 +168,8 @@ static bool read_state(struct train_run *run, const cJSON *root)
         !json_get_int(root, "ref_updates", &s->ref_updates))
         return false;
     if (format != FORMAT)
-        return err_user("format %lld is not the one this version reads (%d)", (long long)format, FORMAT);
+        return err_user("format %lld is not the one this version reads (%d)", (long long)format,
+                        FORMAT);
     if (s->step < 0 || s->num_tokens < 0 || s->ref_updates < 0 || s->ref_updates > UINT32_MAX)
         return err_user("global_step, num_tokens or ref_updates is missing or out of range");
     if (!check_dataset(run, root) || !train_metrics_load(&s->window, json_get(root, "window")))
@@ -201,7 +205,8 @@ bool train_checkpoint_load(struct train_run *run)
     mem_free(path);
     ok = ok && load_weights(run, run->resume_dir) &&
          train_stepper_set_ref_updates(run->stepper, (uint32_t)run->state.ref_updates);
-    if (ok) log_info("resuming from %s: %lld of %lld steps done", run->resume_dir,
-                     (long long)run->state.step, (long long)run->total_steps);
+    if (ok)
+        log_info("resuming from %s: %lld of %lld steps done", run->resume_dir,
+                 (long long)run->state.step, (long long)run->total_steps);
     return ok;
 }

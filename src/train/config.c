@@ -13,6 +13,8 @@
 #define NO_MAX 1e300
 #define MAX_COUNT 1e9
 
+// One line a key.
+// clang-format off
 const struct train_key train_keys[] = {
     {"method", TRAIN_CHOICE, AT(method), "dpo", 0, 0, "dpo|sft", "what to train: preferences or next tokens", true},
     {"loss_type", TRAIN_CHOICE, AT(loss_type), "sigmoid", 0, 0, "sigmoid", "preference loss", false},
@@ -50,6 +52,7 @@ const struct train_key train_keys[] = {
     {"resume_from_checkpoint", TRAIN_STRING, AT(resume_from_checkpoint), NULL, 0, 0, NULL, "true: the newest in output_dir; or a checkpoint's folder", false},
     {"overwrite_output_dir", TRAIN_BOOL, AT(overwrite_output_dir), "false", 0, 0, NULL, "delete what an earlier run left in output_dir", false},
 };
+// clang-format on
 const size_t train_key_count = sizeof train_keys / sizeof *train_keys;
 
 // Keys a TRL user may carry along: accepted at a value that asks for what this program does anyway.
@@ -65,7 +68,8 @@ static const struct {
     {"load_best_model_at_end", "false", "this version keeps the last model"},
     {"optim", "adamw|adamw_torch|adamw_torch_fused", "the optimiser is AdamW"},
     {"f_divergence_type", "reverse_kl", "this version has the reverse KL divergence only"},
-    {"precompute_ref_log_probs", "false", "the reference moves, so its log-probs are computed in each step"},
+    {"precompute_ref_log_probs", "false",
+     "the reference moves, so its log-probs are computed in each step"},
     {"remove_unused_columns", "true|false", ""},
     {"report_to", "none", "metrics go to metrics.jsonl in output_dir"},
 };
@@ -104,7 +108,8 @@ static bool unknown_key(const char *name, const char *value, const char *where)
     for (size_t i = 0; i < sizeof foreign_keys / sizeof *foreign_keys; i++) {
         if (strcmp(foreign_keys[i].name, name) != 0) continue;
         if (choice_index(foreign_keys[i].accepted, value) >= 0) return true;
-        return err_user("%s: %s: %s is not available: %s", where, name, value, foreign_keys[i].reason);
+        return err_user("%s: %s: %s is not available: %s", where, name, value,
+                        foreign_keys[i].reason);
     }
     const char *names[sizeof train_keys / sizeof *train_keys];
     for (size_t i = 0; i < train_key_count; i++)

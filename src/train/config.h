@@ -19,7 +19,8 @@ struct train_config {
     bool sync_ref_model;
     double ref_model_mixup_alpha;
     int64_t ref_model_sync_steps;
-    char *model_name_or_path, *ref_model_name_or_path, *dataset_name, *eval_dataset_name, *output_dir;
+    char *model_name_or_path, *ref_model_name_or_path, *dataset_name, *eval_dataset_name,
+        *output_dir;
     bool completion_only;
     double learning_rate;
     int64_t lr_scheduler_type; // enum train_schedule
@@ -42,12 +43,12 @@ enum train_key_type { TRAIN_BOOL, TRAIN_INT, TRAIN_NUMBER, TRAIN_STRING, TRAIN_C
 struct train_key {
     const char *name;
     enum train_key_type type;
-    size_t offset;          // in struct train_config
-    const char *fallback;   // default, as written; NULL: none (strings)
-    double min, max;        // allowed range of numbers, inclusive
-    const char *choices;    // "dpo|sft"; the value is the position
+    size_t offset;        // in struct train_config
+    const char *fallback; // default, as written; NULL: none (strings)
+    double min, max;      // allowed range of numbers, inclusive
+    const char *choices;  // "dpo|sft"; the value is the position
     const char *help;
-    bool ours;              // not a TRL name
+    bool ours; // not a TRL name
 };
 extern const struct train_key train_keys[];
 extern const size_t train_key_count;
@@ -59,14 +60,14 @@ const struct train_key *train_key_find(const char *name); // or NULL
 void train_config_init(struct train_config *c);
 void train_config_finish(struct train_config *c);
 
-// Sets one key from its text. `where` begins the message on failure ("demo.yaml: line 7", "--beta").
-// Unknown names suggest the nearest key; keys of TRL that this program does not have yet are accepted
-// at the value that asks for nothing, and refused with a reason otherwise.
+// Sets one key from its text. `where` begins the message on failure ("demo.yaml: line 7",
+// "--beta"). Unknown names suggest the nearest key; keys of TRL that this program does not have yet
+// are accepted at the value that asks for nothing, and refused with a reason otherwise.
 bool train_config_set(struct train_config *c, const char *name, const char *value,
                       const char *where);
 
-// Reads a YAML (or JSON) file of flat keys. A key given twice, nested or of the wrong type, and YAML
-// that does not parse are err_user with file and line.
+// Reads a YAML (or JSON) file of flat keys. A key given twice, nested or of the wrong type, and
+// YAML that does not parse are err_user with file and line.
 bool train_config_read(struct train_config *c, const char *path);
 
 // Checks what one key cannot know: required keys, keys that contradict each other.

@@ -32,7 +32,8 @@ bool train_config_check(const struct train_config *c)
         return err_user("ref_model_name_or_path: method: sft has no reference");
     if (c->max_steps < 0 && c->num_train_epochs <= 0)
         return err_user("num_train_epochs: must be above 0 where max_steps is not set");
-    if (c->max_steps == 0) return err_user("max_steps: 0 steps train nothing: give 1 or more, or -1");
+    if (c->max_steps == 0)
+        return err_user("max_steps: 0 steps train nothing: give 1 or more, or -1");
     if (c->eval_steps && !c->eval_dataset_name)
         return err_user("eval_steps is set, but eval_dataset_name is not");
     return true;

@@ -26,8 +26,8 @@ static bool add_rows(const struct train_run *run, struct train_metrics *metrics,
                             run->eval.rows.items[first + i].line,
                             run->eval.files[run->eval.rows.items[first + i].file]);
         for (int k = 0; k < METRIC_COUNT; k++) {
-            bool by_token = k == METRIC_ENTROPY || k == METRIC_TOKEN_ACCURACY ||
-                            (!pairs && k == METRIC_LOSS);
+            bool by_token =
+                k == METRIC_ENTROPY || k == METRIC_TOKEN_ACCURACY || (!pairs && k == METRIC_LOSS);
             metrics->sums[k] += one.sums[k] * (by_token ? weight : 1);
         }
         metrics->steps++;

@@ -7,8 +7,8 @@
 
 #include <cjson/cJSON.h>
 
-// Sums over steps since the last logged line. Each step (or evaluation) adds its own means, so that the
-// line holds the mean of the steps' values, as TRL logs them. All are doubles, in the order of
+// Sums over steps since the last logged line. Each step (or evaluation) adds its own means, so that
+// the line holds the mean of the steps' values, as TRL logs them. All are doubles, in the order of
 // train_metric_names, which leads to the saved state too.
 enum train_metric {
     METRIC_LOSS,
@@ -35,7 +35,8 @@ struct train_metrics {
 };
 
 // Adds the means of `count` pairs. start[2 i] and start[2 i + 1] are the log-probs of pair i under
-// the frozen start. Returns false (without an error) if a row's loss is not finite; *bad is its index.
+// the frozen start. Returns false (without an error) if a row's loss is not finite; *bad is its
+// index.
 bool train_metrics_add_pairs(struct train_metrics *m, const union train_row_metrics *rows,
                              uint32_t count, const float *start, double beta, uint32_t *bad);
 

@@ -14,24 +14,26 @@ static bool refuse(const struct train_run *run, uint64_t total, uint64_t availab
                    uint64_t activations)
 {
     char need[32], have[32], act[32];
-    return err_user("this run needs %s of device memory, but %s has %s free. Activations take %s of it: "
-                    "lower max_length (%lld)%s, or choose a smaller model or another --device",
-                    str_bytes(need, total), vk_device_caps(run->device)->name,
-                    str_bytes(have, available), str_bytes(act, activations),
-                    (long long)run->config->max_length,
-                    run->config->token_budget ? " or token_budget" : "");
+    return err_user(
+        "this run needs %s of device memory, but %s has %s free. Activations take %s of it: "
+        "lower max_length (%lld)%s, or choose a smaller model or another --device",
+        str_bytes(need, total), vk_device_caps(run->device)->name, str_bytes(have, available),
+        str_bytes(act, activations), (long long)run->config->max_length,
+        run->config->token_budget ? " or token_budget" : "");
 }
 
 bool train_plan_check(const struct train_run *run)
 {
     uint64_t weights = model_weights_bytes(&run->layout), activations, step_data;
     struct model_weights present;
-    train_stepper_bytes(
-        &(struct train_stepper_params){.device = run->device, .config = run->config,
-                                       .layout = &run->layout, .ref = run->has_ref ? &present : NULL,
-                                       .grad = &present, .tokens = run->token_budget,
-                                       .rows = run->rows_per_step},
-        &activations, &step_data);
+    train_stepper_bytes(&(struct train_stepper_params){.device = run->device,
+                                                       .config = run->config,
+                                                       .layout = &run->layout,
+                                                       .ref = run->has_ref ? &present : NULL,
+                                                       .grad = &present,
+                                                       .tokens = run->token_budget,
+                                                       .rows = run->rows_per_step},
+                        &activations, &step_data);
     const struct entry entries[] = {
         {"policy", weights},
         {"gradient", weights},

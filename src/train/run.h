@@ -12,8 +12,8 @@
 
 // What changes from step to step and a checkpoint must bring back.
 struct train_state {
-    int64_t step;        // optimiser steps done
-    int64_t num_tokens;  // tokens of the rows done, prompt counted with each completion
+    int64_t step;       // optimiser steps done
+    int64_t num_tokens; // tokens of the rows done, prompt counted with each completion
     int64_t ref_updates;
     struct train_metrics window; // since the last logged line
 };
@@ -37,14 +37,15 @@ struct train_run {
     int64_t order_epoch;
     struct train_state state;
     char *resume_dir; // checkpoint to go on from, or NULL
-    // For rates and the time left: sys_seconds() and tokens at the start and at the last logged line.
+    // For rates and the time left: sys_seconds() and tokens at the start and at the last logged
+    // line.
     double started, time_at_log;
     int64_t first_step, tokens_at_start, tokens_at_log;
 };
 
 // ---- trainer_setup.c ----
-// Reads all files, then opens the device, loads weights and scores the start (or loads a checkpoint).
-// train_run_finish() is due after a failure too; it leaves the device to its owner.
+// Reads all files, then opens the device, loads weights and scores the start (or loads a
+// checkpoint). train_run_finish() is due after a failure too; it leaves the device to its owner.
 bool train_run_init(struct train_run *run, const struct train_config *config,
                     struct vk_device *(*open_device)(void *ctx), void *ctx);
 void train_run_finish(struct train_run *run);
@@ -66,7 +67,8 @@ bool train_run_evaluate(struct train_run *run, struct train_metrics *metrics);
 // Refuses a folder that holds a run unless resuming or overwriting; finds the checkpoint to resume
 // (run->resume_dir); creates the folder.
 bool train_dir_prepare(struct train_run *run);
-// Opens the logs and writes resolved_config.yaml. On resume, drops metrics lines after the checkpoint.
+// Opens the logs and writes resolved_config.yaml. On resume, drops metrics lines after the
+// checkpoint.
 bool train_dir_open(struct train_run *run);
 // Appends one line to metrics.jsonl and flushes it.
 bool train_dir_append_metrics(const struct train_run *run, const char *line);
@@ -74,7 +76,8 @@ bool train_dir_append_metrics(const struct train_run *run, const char *line);
 bool train_dir_checkpoints(const char *output_dir, int64_t **steps, size_t *count);
 
 // ---- checkpoint.c ----
-// Writes output_dir/checkpoint-STEP, whole or not at all, then removes those beyond save_total_limit.
+// Writes output_dir/checkpoint-STEP, whole or not at all, then removes those beyond
+// save_total_limit.
 bool train_checkpoint_save(struct train_run *run);
 // Brings weights, optimiser, reference, scores and state back from run->resume_dir.
 bool train_checkpoint_load(struct train_run *run);

@@ -68,7 +68,9 @@ static bool find_newest(struct train_run *run)
     size_t count;
     const char *dir = run->config->output_dir;
     if (!train_dir_checkpoints(dir, &steps, &count)) return false;
-    if (count) run->resume_dir = str_format("%s/%s%lld", dir, checkpoint_prefix, (long long)steps[count - 1]);
+    if (count)
+        run->resume_dir =
+            str_format("%s/%s%lld", dir, checkpoint_prefix, (long long)steps[count - 1]);
     mem_free(steps);
     if (count) return true;
     if (holds_run(dir))
@@ -118,8 +120,9 @@ bool train_dir_prepare(struct train_run *run)
     const char *resume = c->resume_from_checkpoint;
     if (resume && strcmp(resume, "false") == 0) resume = NULL;
     if (same_folder(c->output_dir, c->model_name_or_path))
-        return err_user("output_dir: %s is the folder of the starting model, which would be written over",
-                        c->output_dir);
+        return err_user(
+            "output_dir: %s is the folder of the starting model, which would be written over",
+            c->output_dir);
     if (file_exists(c->output_dir) && !file_is_dir(c->output_dir))
         return err_user("output_dir: %s is a file", c->output_dir);
     if (resume && c->overwrite_output_dir)
@@ -131,22 +134,24 @@ bool train_dir_prepare(struct train_run *run)
         bool found = file_exists(state);
         mem_free(state);
         if (!found)
-            return err_user("resume_from_checkpoint: %s is not a checkpoint (no trainer_state.json in it)",
-                            resume);
+            return err_user(
+                "resume_from_checkpoint: %s is not a checkpoint (no trainer_state.json in it)",
+                resume);
         run->resume_dir = mem_strdup(resume);
     } else if (holds_run(c->output_dir)) {
         if (!c->overwrite_output_dir)
-            return err_user("output_dir: %s already holds a run: go on with it by "
-                            "--resume_from_checkpoint true, replace it by --overwrite_output_dir true, "
-                            "or choose another folder",
-                            c->output_dir);
+            return err_user(
+                "output_dir: %s already holds a run: go on with it by "
+                "--resume_from_checkpoint true, replace it by --overwrite_output_dir true, "
+                "or choose another folder",
+                c->output_dir);
         if (!clear_run(c->output_dir)) return false;
     }
     return true;
 }
 
-// Keeps the lines of metrics.jsonl up to `step`, so that a resumed run's file ends up like that of an
-// uninterrupted one.
+// Keeps the lines of metrics.jsonl up to `step`, so that a resumed run's file ends up like that of
+// an uninterrupted one.
 static bool trim_metrics(const char *path, int64_t step)
 {
     if (!file_exists(path)) return true;

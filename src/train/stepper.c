@@ -124,20 +124,33 @@ static void record_loss(struct vk_seq *s, const struct train_stepper *st)
     // Evaluation has no gradient to keep, but the loss is one dispatch that always makes it.
     vk_addr dlogp = st->training ? a->dlogp : a->lse;
     if (st->pairs)
-        op_pref_loss(s, &(struct op_pref_loss){
-                            .logp = a->logp, .ref_logp = st->ref_logp, .entropy = a->entropy,
-                            .is_argmax = a->is_argmax, .sequence_first = b->sequence_first,
-                            .dlogp = dlogp, .pairs_out = st->rows_out, .counts = b->counts,
-                            .step = st->values, .max_pairs = b->sequences / 2, .scored = b->scored,
-                            .pairs_out_count = st->p.rows, .beta = (float)st->p.config->beta,
-                            .label_smoothing = (float)st->p.config->label_smoothing});
+        op_pref_loss(
+            s, &(struct op_pref_loss){.logp = a->logp,
+                                      .ref_logp = st->ref_logp,
+                                      .entropy = a->entropy,
+                                      .is_argmax = a->is_argmax,
+                                      .sequence_first = b->sequence_first,
+                                      .dlogp = dlogp,
+                                      .pairs_out = st->rows_out,
+                                      .counts = b->counts,
+                                      .step = st->values,
+                                      .max_pairs = b->sequences / 2,
+                                      .scored = b->scored,
+                                      .pairs_out_count = st->p.rows,
+                                      .beta = (float)st->p.config->beta,
+                                      .label_smoothing = (float)st->p.config->label_smoothing});
     else
-        op_sft_loss(s, &(struct op_sft_loss){
-                           .logp = a->logp, .entropy = a->entropy, .is_argmax = a->is_argmax,
-                           .sequence_first = b->sequence_first, .dlogp = dlogp,
-                           .sequences_out = st->rows_out, .counts = b->counts, .step = st->values,
-                           .max_sequences = b->sequences, .scored = b->scored,
-                           .sequences_out_count = st->p.rows});
+        op_sft_loss(s, &(struct op_sft_loss){.logp = a->logp,
+                                             .entropy = a->entropy,
+                                             .is_argmax = a->is_argmax,
+                                             .sequence_first = b->sequence_first,
+                                             .dlogp = dlogp,
+                                             .sequences_out = st->rows_out,
+                                             .counts = b->counts,
+                                             .step = st->values,
+                                             .max_sequences = b->sequences,
+                                             .scored = b->scored,
+                                             .sequences_out_count = st->p.rows});
 }
 
 static void record_ref_forward(struct vk_seq *s, void *ctx)
@@ -175,14 +188,19 @@ static void record_optimise(struct vk_seq *s, void *ctx)
     struct train_stepper *st = ctx;
     const struct train_config *c = st->p.config;
     struct op_arena grad = op_arena_of(&st->p.grad->arena);
-    op_grad_norm(s, &(struct op_grad_norm){.grad = grad, .results = st->results,
+    op_grad_norm(s, &(struct op_grad_norm){.grad = grad,
+                                           .results = st->results,
                                            .partial = st->partial,
                                            .max_norm = (float)c->max_grad_norm});
-    op_adamw(s, &(struct op_adamw){.weight = op_arena_of(&st->p.policy->arena), .grad = grad,
+    op_adamw(s, &(struct op_adamw){.weight = op_arena_of(&st->p.policy->arena),
+                                   .grad = grad,
                                    .m = op_arena_of(&st->p.m->arena),
-                                   .v = op_arena_of(&st->p.v->arena), .step = st->values,
-                                   .results = st->results, .decay = st->decay,
-                                   .beta1 = (float)c->adam_beta1, .beta2 = (float)c->adam_beta2,
+                                   .v = op_arena_of(&st->p.v->arena),
+                                   .step = st->values,
+                                   .results = st->results,
+                                   .decay = st->decay,
+                                   .beta1 = (float)c->adam_beta1,
+                                   .beta2 = (float)c->adam_beta2,
                                    .epsilon = (float)c->adam_epsilon,
                                    .weight_decay = (float)c->weight_decay});
 }
@@ -314,8 +332,8 @@ uint32_t train_row_scored(const struct data_row *row, bool score_prompt)
     return scored - (row->completion[0] > 0) - (row->completion[1] > 0);
 }
 
-// Sends pack number `index` of the plan to the device; place[i] (may be NULL) learns where the metrics
-// of the i-th row given will stand.
+// Sends pack number `index` of the plan to the device; place[i] (may be NULL) learns where the
+// metrics of the i-th row given will stand.
 static bool send_pack(struct train_stepper *st, const struct data_set *set, const uint32_t *order,
                       uint32_t count, uint32_t index, uint32_t first_row, uint32_t *place)
 {
@@ -426,11 +444,13 @@ bool train_stepper_score(struct train_stepper *st, const struct data_set *set,
     float *host = MEM_ARRAY(float, st->batch.sequences);
     bool ok = true;
     for (uint32_t i = 0; ok && i < packs; i++) {
-        ok = send_pack(st, set, order, count, i, 0, st->pack_rows) && vk_seq_submit(st->score_pass) &&
+        ok = send_pack(st, set, order, count, i, 0, st->pack_rows) &&
+             vk_seq_submit(st->score_pass) &&
              vk_read(st->p.device, st->sums, host, st->pack.sequences * sizeof(float));
         for (uint32_t j = 0; ok && j < count; j++)
             if (st->pack_of[j] == i)
-                memcpy(&sums[j * per_row], &host[st->pack_rows[j] * per_row], per_row * sizeof(float));
+                memcpy(&sums[j * per_row], &host[st->pack_rows[j] * per_row],
+                       per_row * sizeof(float));
     }
     mem_free(host);
     return ok;

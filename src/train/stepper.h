@@ -1,7 +1,7 @@
 // The device's side of training: an optimiser step, an evaluation, a scoring sweep.
 //
-// Commands are recorded once for a fixed token budget. A step's rows are packed into as many passes as
-// they need; nothing waits for the device until results are collected, one step late.
+// Commands are recorded once for a fixed token budget. A step's rows are packed into as many passes
+// as they need; nothing waits for the device until results are collected, one step late.
 #ifndef TRDPO_TRAIN_STEPPER_H
 #define TRDPO_TRAIN_STEPPER_H
 
@@ -20,7 +20,7 @@ struct train_stepper_params {
     struct model_weights *ref;          // NULL: no reference (SFT)
     struct model_weights *grad, *m, *v; // NULL: no training, scoring and evaluation only
     uint32_t tokens;                    // T of a pass; holds the longest row
-    uint32_t rows;                      // rows of a step, or of a call of evaluate or score, at most
+    uint32_t rows; // rows of a step, or of a call of evaluate or score, at most
 };
 
 // Bytes of the arenas beside the weights: activations and scratch; step data and host buffers.
@@ -39,9 +39,9 @@ struct train_step {
     bool update_reference;
 };
 
-// Queues a step over rows `order[0..count)` of `set`: reference and policy forward, loss, backward for
-// every pass, then clipping, AdamW and the reference update. At most two steps may be queued without
-// being collected.
+// Queues a step over rows `order[0..count)` of `set`: reference and policy forward, loss, backward
+// for every pass, then clipping, AdamW and the reference update. At most two steps may be queued
+// without being collected.
 bool train_stepper_step(struct train_stepper *st, const struct data_set *set, const uint32_t *order,
                         uint32_t count, const struct train_step *step);
 
@@ -60,8 +60,8 @@ bool train_stepper_collect(struct train_stepper *st, union train_row_metrics *ro
 bool train_stepper_evaluate(struct train_stepper *st, const struct data_set *set,
                             const uint32_t *order, uint32_t count, union train_row_metrics *rows);
 
-// Sums of the policy's log-probs: sums[i * sequences + j] for completion j of row order[i], with two
-// sequences a row for pairs, one otherwise. Blocks.
+// Sums of the policy's log-probs: sums[i * sequences + j] for completion j of row order[i], with
+// two sequences a row for pairs, one otherwise. Blocks.
 bool train_stepper_score(struct train_stepper *st, const struct data_set *set,
                          const uint32_t *order, uint32_t count, float *sums);
 

@@ -100,9 +100,10 @@ static bool log_step(struct train_run *run, const struct pending *p,
 static bool name_bad_row(const struct train_run *run, const struct pending *p, uint32_t bad)
 {
     const struct data_row *row = &run->train.rows.items[p->rows[bad]];
-    return err_user("step %lld: the loss of line %u of %s is not a number: lower learning_rate, or look at "
-                    "that row (the last checkpoint is good)",
-                    (long long)p->step, row->line, run->train.files[row->file]);
+    return err_user(
+        "step %lld: the loss of line %u of %s is not a number: lower learning_rate, or look at "
+        "that row (the last checkpoint is good)",
+        (long long)p->step, row->line, run->train.files[row->file]);
 }
 
 static bool stop_on_bad_gradient(const struct train_run *run, const struct pending *p,
@@ -111,15 +112,16 @@ static bool stop_on_bad_gradient(const struct train_run *run, const struct pendi
     struct str lines = {0};
     for (uint32_t i = 0; i < p->count && i < 16; i++)
         str_appendf(&lines, "%s%u", i ? ", " : "", run->train.rows.items[p->rows[i]].line);
-    err_user("step %lld: %u elements of the gradient are not numbers (rows of lines %s%s): lower "
-             "learning_rate, or look at those rows; the weights were left as they were before the step",
-             (long long)p->step, nonfinite, str_text(&lines), p->count > 16 ? ", ..." : "");
+    err_user(
+        "step %lld: %u elements of the gradient are not numbers (rows of lines %s%s): lower "
+        "learning_rate, or look at those rows; the weights were left as they were before the step",
+        (long long)p->step, nonfinite, str_text(&lines), p->count > 16 ? ", ..." : "");
     str_finish(&lines);
     return false;
 }
 
-// Where policy and reference begin as the same model, the first step must find no difference between
-// them: rewards 0, loss ln 2. Anything else is a fault of this program or of the device.
+// Where policy and reference begin as the same model, the first step must find no difference
+// between them: rewards 0, loss ln 2. Anything else is a fault of this program or of the device.
 static bool check_first_step(const struct train_run *run, const union train_row_metrics *rows,
                              uint32_t count)
 {
@@ -128,10 +130,11 @@ static bool check_first_step(const struct train_run *run, const union train_row_
         if (fabsf(p->reward_chosen) <= 1e-6f && fabsf(p->reward_rejected) <= 1e-6f &&
             fabs((double)p->loss - log(2.0)) <= 1e-5)
             continue;
-        return err_device("self-check failed at step 1: policy and reference are the same model, but a "
-                          "pair has rewards %g and %g and loss %g instead of 0, 0 and ln 2 = 0.693147. "
-                          "The device computes wrongly: run 'trdpo-vk doctor'",
-                          (double)p->reward_chosen, (double)p->reward_rejected, (double)p->loss);
+        return err_device(
+            "self-check failed at step 1: policy and reference are the same model, but a "
+            "pair has rewards %g and %g and loss %g instead of 0, 0 and ln 2 = 0.693147. "
+            "The device computes wrongly: run 'trdpo-vk doctor'",
+            (double)p->reward_chosen, (double)p->reward_rejected, (double)p->loss);
     }
     log_info("self-check passed: policy and reference agree, rewards 0, loss ln 2");
     return true;
@@ -209,8 +212,8 @@ static bool evaluate(struct train_run *run)
                  train_metrics_mean(&metrics, METRIC_REWARDS_ACCURACIES),
                  train_metrics_mean(&metrics, METRIC_KL_SFT));
     else
-        log_info("evaluation at step %lld: loss %.4f  token accuracy %.3f", (long long)run->state.step,
-                 train_metrics_mean(&metrics, METRIC_LOSS),
+        log_info("evaluation at step %lld: loss %.4f  token accuracy %.3f",
+                 (long long)run->state.step, train_metrics_mean(&metrics, METRIC_LOSS),
                  train_metrics_mean(&metrics, METRIC_TOKEN_ACCURACY));
     run->time_at_log += sys_seconds() - start;
     return ok;

@@ -1,4 +1,5 @@
-// Bringing a run up: files first, so that every mistake in them is told before the device is touched.
+// Bringing a run up: files first, so that every mistake in them is told before the device is
+// touched.
 #include "train/run.h"
 
 #include "base/error.h"
@@ -14,9 +15,10 @@ static bool check_vocabulary(const struct train_run *run)
 {
     int32_t ids = hf_tokenizer_id_count(run->tokenizer);
     if (ids <= run->hf.vocab_size) return true;
-    return err_user("%s: tokenizer.json has ids up to %d, but config.json has vocab_size %d: the two "
-                    "files do not belong together",
-                    run->config->model_name_or_path, ids - 1, run->hf.vocab_size);
+    return err_user(
+        "%s: tokenizer.json has ids up to %d, but config.json has vocab_size %d: the two "
+        "files do not belong together",
+        run->config->model_name_or_path, ids - 1, run->hf.vocab_size);
 }
 
 static bool check_reference_shape(const struct train_run *run)
@@ -32,9 +34,10 @@ static bool check_reference_shape(const struct train_run *run)
         ref.tied_head == hf->tied_head && ref.attention_bias == hf->attention_bias &&
         ref.mlp_bias == hf->mlp_bias)
         return true;
-    return err_user("ref_model_name_or_path: %s has another shape than the policy (%s); a reference "
-                    "that the policy is mixed into must have the same",
-                    path, run->config->model_name_or_path);
+    return err_user(
+        "ref_model_name_or_path: %s has another shape than the policy (%s); a reference "
+        "that the policy is mixed into must have the same",
+        path, run->config->model_name_or_path);
 }
 
 static bool load_data(struct train_run *run, struct data_set *set, const char *path)
@@ -70,9 +73,10 @@ static bool choose_budget(struct train_run *run)
     uint32_t longest = largest_row(&run->eval, largest_row(&run->train, 1));
     if (c->token_budget) {
         if (c->token_budget < longest)
-            return err_user("token_budget: %lld slots are too few for the longest row, which takes %u: "
-                            "raise token_budget or lower max_length",
-                            (long long)c->token_budget, longest);
+            return err_user(
+                "token_budget: %lld slots are too few for the longest row, which takes %u: "
+                "raise token_budget or lower max_length",
+                (long long)c->token_budget, longest);
         run->token_budget = (uint32_t)c->token_budget;
         return true;
     }
@@ -90,24 +94,27 @@ static bool plan_steps(struct train_run *run)
 {
     const struct train_config *c = run->config;
     int64_t rows = (int64_t)run->train.rows.count;
-    run->rows_per_step = (uint32_t)(c->per_device_train_batch_size * c->gradient_accumulation_steps);
+    run->rows_per_step =
+        (uint32_t)(c->per_device_train_batch_size * c->gradient_accumulation_steps);
     run->steps_per_epoch = (rows + run->rows_per_step - 1) / run->rows_per_step;
-    run->total_steps = c->max_steps > 0 ? c->max_steps
-                                        : (int64_t)ceil(c->num_train_epochs *
-                                                        (double)run->steps_per_epoch);
+    run->total_steps = c->max_steps > 0
+                           ? c->max_steps
+                           : (int64_t)ceil(c->num_train_epochs * (double)run->steps_per_epoch);
     if ((int64_t)run->rows_per_step > rows) run->rows_per_step = (uint32_t)rows;
     run->schedule = train_schedule_make(c, run->total_steps);
     if (c->method == TRAIN_DPO && c->sync_ref_model && c->ref_model_sync_steps > run->total_steps)
-        log_warn("ref_model_sync_steps is %lld, but the run has only %lld steps: the reference will "
-                 "not move, so this is plain DPO",
-                 (long long)c->ref_model_sync_steps, (long long)run->total_steps);
+        log_warn(
+            "ref_model_sync_steps is %lld, but the run has only %lld steps: the reference will "
+            "not move, so this is plain DPO",
+            (long long)c->ref_model_sync_steps, (long long)run->total_steps);
     return true;
 }
 
 static bool load_files(struct train_run *run)
 {
     const struct train_config *c = run->config;
-    if (!hf_config_load(&run->hf, c->model_name_or_path) || !check_reference_shape(run)) return false;
+    if (!hf_config_load(&run->hf, c->model_name_or_path) || !check_reference_shape(run))
+        return false;
     run->tokenizer = hf_tokenizer_load(c->model_name_or_path);
     if (!run->tokenizer || !check_vocabulary(run)) return false;
     if (c->max_length > run->hf.max_position)
@@ -176,14 +183,22 @@ bool train_run_init(struct train_run *run, const struct train_config *config,
     run->device = open_device(ctx);
     if (!run->device) return false;
     struct model_config model = model_config_from_hf(&run->hf);
-    if (!model_layout_init(&run->layout, &model, vk_device_caps(run->device)->max_allocation_bytes) ||
+    if (!model_layout_init(&run->layout, &model,
+                           vk_device_caps(run->device)->max_allocation_bytes) ||
         !train_plan_check(run) || !load_weights(run))
         return false;
     run->order = MEM_ARRAY(uint32_t, run->train.rows.count);
-    run->stepper = train_stepper_create(&(struct train_stepper_params){
-        .device = run->device, .config = config, .layout = &run->layout, .policy = &run->policy,
-        .ref = run->has_ref ? &run->ref : NULL, .grad = &run->grad, .m = &run->m, .v = &run->v,
-        .tokens = run->token_budget, .rows = run->rows_per_step});
+    run->stepper =
+        train_stepper_create(&(struct train_stepper_params){.device = run->device,
+                                                            .config = config,
+                                                            .layout = &run->layout,
+                                                            .policy = &run->policy,
+                                                            .ref = run->has_ref ? &run->ref : NULL,
+                                                            .grad = &run->grad,
+                                                            .m = &run->m,
+                                                            .v = &run->v,
+                                                            .tokens = run->token_budget,
+                                                            .rows = run->rows_per_step});
     if (!run->stepper || !train_dir_open(run)) return false;
     return run->resume_dir ? train_checkpoint_load(run) : score_start(run);
 }
@@ -210,7 +225,8 @@ uint32_t train_run_rows(struct train_run *run, int64_t step, const uint32_t **ro
     int64_t epoch = step / run->steps_per_epoch;
     size_t total = run->train.rows.count;
     if (epoch != run->order_epoch) {
-        struct rng rng = rng_begin((uint64_t)run->config->seed, RNG_SHUFFLE + ((uint64_t)epoch << 8));
+        struct rng rng =
+            rng_begin((uint64_t)run->config->seed, RNG_SHUFFLE + ((uint64_t)epoch << 8));
         rng_permutation(&rng, run->order, total);
         run->order_epoch = epoch;
     }

@@ -6,28 +6,34 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum vk_device_kind { VK_KIND_DISCRETE, VK_KIND_INTEGRATED, VK_KIND_VIRTUAL, VK_KIND_CPU, VK_KIND_OTHER };
+enum vk_device_kind {
+    VK_KIND_DISCRETE,
+    VK_KIND_INTEGRATED,
+    VK_KIND_VIRTUAL,
+    VK_KIND_CPU,
+    VK_KIND_OTHER
+};
 
 // Matmul tiers a device can run (with what this build was compiled with).
 enum vk_tier { VK_TIER_DIRECT = 1, VK_TIER_SHARED = 2, VK_TIER_COOPMAT = 4, VK_TIER_COOPMAT2 = 8 };
 
 struct vk_caps {
-    uint32_t index;             // position in the list that --device N selects from
-    char name[256];             // "llvmpipe (LLVM 19.1, 256 bits)"
+    uint32_t index;                     // position in the list that --device N selects from
+    char name[256];                     // "llvmpipe (LLVM 19.1, 256 bits)"
     char driver[256], driver_info[256]; // "llvmpipe", "Mesa 25.0.7"
     enum vk_device_kind kind;
     uint32_t vendor_id, device_id, api_version;
     uint8_t pipeline_cache_uuid[16];
     uint32_t subgroup_size, subgroup_min, subgroup_max;
     uint32_t max_workgroup_invocations, max_shared_bytes, max_groups[3];
-    uint64_t max_allocation_bytes;  // one vkAllocateMemory
-    uint64_t memory_bytes;          // of the device-local heap (host memory for CPU devices)
-    uint64_t memory_free_bytes;     // VK_EXT_memory_budget, else memory_bytes
-    bool host_visible;              // device memory can be mapped (CPU and integrated devices)
-    float timestamp_ns;             // nanoseconds of a timestamp tick; 0: no timestamps
+    uint64_t max_allocation_bytes; // one vkAllocateMemory
+    uint64_t memory_bytes;         // of the device-local heap (host memory for CPU devices)
+    uint64_t memory_free_bytes;    // VK_EXT_memory_budget, else memory_bytes
+    bool host_visible;             // device memory can be mapped (CPU and integrated devices)
+    float timestamp_ns;            // nanoseconds of a timestamp tick; 0: no timestamps
     bool fp16, bf16, int64, coopmat, coopmat2; // probed features (storage and arithmetic)
-    uint32_t tiers;                 // enum vk_tier bits
-    const char *missing;            // first required feature that is missing, NULL if usable
+    uint32_t tiers;                            // enum vk_tier bits
+    const char *missing; // first required feature that is missing, NULL if usable
 };
 
 // All devices of the loader, usable or not, in the order of --device N: discrete before integrated

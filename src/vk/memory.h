@@ -13,12 +13,12 @@ enum vk_memory {
     VK_MEMORY_READBACK, // mapped and cached, read by the host
 };
 
-// An arena is one or more spans (buffers) of at most `span_bytes`, each followed by 64 KiB of padding
-// since some drivers load past the end of a masked loop. Allocation only moves a mark.
+// An arena is one or more spans (buffers) of at most `span_bytes`, each followed by 64 KiB of
+// padding since some drivers load past the end of a masked loop. Allocation only moves a mark.
 struct vk_span {
     vk_addr addr;
-    uint64_t bytes; // without padding
-    void *host;     // mapping or NULL
+    uint64_t bytes;            // without padding
+    void *host;                // mapping or NULL
     void *buffer, *allocation; // the layer's own
 };
 struct vk_arena {
@@ -34,16 +34,18 @@ struct vk_arena {
 };
 
 struct vk_arena_params {
-    const char *name;     // for messages and the memory plan; must outlive the arena
-    uint64_t bytes;       // capacity; ends of spans that nothing fits into count too
-    uint64_t span_bytes;  // 0: 1 GiB; a power of two. The last span may be shorter
+    const char *name;    // for messages and the memory plan; must outlive the arena
+    uint64_t bytes;      // capacity; ends of spans that nothing fits into count too
+    uint64_t span_bytes; // 0: 1 GiB; a power of two. The last span may be shorter
     enum vk_memory memory;
 };
 
 // Creates the spans (zeroed). err_device naming the arena and its size when memory runs out.
 // With `device` NULL the arena measures: allocations return fake addresses and count up `peak`, so
-// that the same layout code first sizes an arena and then fills it. Measuring arenas do not run out.
-bool vk_arena_init(struct vk_arena *arena, struct vk_device *device, const struct vk_arena_params *params);
+// that the same layout code first sizes an arena and then fills it. Measuring arenas do not run
+// out.
+bool vk_arena_init(struct vk_arena *arena, struct vk_device *device,
+                   const struct vk_arena_params *params);
 void vk_arena_finish(struct vk_arena *arena); // accepts a zeroed arena
 
 // Next `bytes`, aligned to 1024, within one span. The plan sized the arena, so running out is a

@@ -31,12 +31,13 @@ struct vk_seq;
 typedef void (*vk_record_fn)(struct vk_seq *s, void *ctx);
 
 // `name` is for messages and the profile; must outlive the sequence. Recorded on first submission.
-struct vk_seq *vk_seq_create(struct vk_device *device, const char *name, vk_record_fn record, void *ctx);
+struct vk_seq *vk_seq_create(struct vk_device *device, const char *name, vk_record_fn record,
+                             void *ctx);
 void vk_seq_destroy(struct vk_seq *s); // waits until it is idle; NULL accepted
 
 // Queues the sequence and returns at once. A sequence is cut into submissions whose estimated time
-// is at most 0.25 s; estimates (FLOP/s and bytes/s of this device) follow measured timestamps, and a
-// sequence whose cuts turn out more than twice too long is recorded again. Each submission counts
+// is at most 0.25 s; estimates (FLOP/s and bytes/s of this device) follow measured timestamps, and
+// a sequence whose cuts turn out more than twice too long is recorded again. Each submission counts
 // up the device's step counter as its last act.
 bool vk_seq_submit(struct vk_seq *s);
 
@@ -44,8 +45,8 @@ bool vk_seq_submit(struct vk_seq *s);
 bool vk_run_once(struct vk_device *device, const char *name, vk_record_fn record, void *ctx);
 
 // A point in the queue: everything submitted so far. Waiting checks the step counter against the
-// number of submissions and fails (err_device) if the driver dropped or cancelled work, was lost, or
-// timed out.
+// number of submissions and fails (err_device) if the driver dropped or cancelled work, was lost,
+// or timed out.
 uint64_t vk_ticket(const struct vk_device *device);
 bool vk_wait(struct vk_device *device, uint64_t ticket);
 bool vk_wait_all(struct vk_device *device);

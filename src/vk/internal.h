@@ -1,0 +1,193 @@
+// What the files of this layer share. Not for other layers, except tests that need a setter.
+//
+// A device is used by one thread at a time.
+#ifndef TRDPO_VK_INTERNAL_H
+#define TRDPO_VK_INTERNAL_H
+
+#include "base/array.h"
+#include "base/error.h"
+#include "vk/memory.h"
+#include "vk/profile.h"
+#include "vk/sequence.h"
+
+#include <volk.h>
+
+// ---- instance.c: loader and instance ----
+
+bool vk_instance_create(VkInstance *instance);
+
+// Message for a VkResult other than VK_SUCCESS: err_device("WHAT failed: ..."). Returns false.
+bool vk_fail(VkResult result, const char *what);
+const char *vk_result_name(VkResult result);
+
+// ---- caps.c: what a physical device has ----
+
+struct vk_physical {
+    VkPhysicalDevice handle;
+    struct vk_caps caps;
+};
+
+// The devices of an instance in the order of --device N; mem_free().
+bool vk_physical_list(VkInstance instance, struct vk_physical **list, size_t *count);
+
+// ---- memory.c ----
+
+// One allocation with its buffer. The usable range starts at `addr`, aligned to VK_ALIGN.
+struct vk_block {
+    VkBuffer buffer;
+    VkDeviceMemory memory;
+    vk_addr addr;
+    uint64_t bytes;  // usable, padding excluded
+    uint64_t total;  // usable and padding (and the span table behind it)
+    uint64_t offset; // of addr in the buffer
+    uint8_t *host;   // mapping of addr, or NULL
+};
+
+#define VK_ALIGN 1024u
+#define VK_PADDING 65536u
+
+// `extra` more bytes stand behind the padding. NULL with an error; registered in the device's
+// table.
+struct vk_block *vk_block_create(struct vk_device *device, enum vk_memory memory, uint64_t bytes,
+                                 uint64_t extra, const char *what);
+void vk_block_destroy(struct vk_device *device, struct vk_block *block);
+
+// The block that [addr, addr + bytes) lies in (padding excluded), or NULL.
+struct vk_block *vk_block_find(const struct vk_device *device, vk_addr addr, uint64_t bytes);
+
+// ---- transfer.c: staging ----
+
+struct vk_staging {
+    struct vk_block *ring, *readback;
+    uint64_t head; // bytes ever taken from the ring; position is head % capacity
+    struct ARRAY_OF(struct vk_staging_use) uses;
+    size_t first_use;
+};
+struct vk_staging_use {
+    uint64_t end, ticket; // ring bytes before `end` are free once `ticket` is done
+};
+void vk_staging_finish(struct vk_device *device);
+
+// Zeroes a block of memory that is not mapped.
+bool vk_zero(struct vk_device *device, struct vk_block *block);
+
+// Copies a few bytes (at most 64 KiB) behind a block's padding.
+bool vk_write_block(struct vk_device *device, struct vk_block *block, uint64_t offset,
+                    const void *src, uint64_t bytes);
+
+// ---- queue.c: submissions ----
+
+// Command buffers for single commands, used again when their ticket is done.
+struct vk_transient {
+    VkCommandBuffer commands;
+    uint64_t ticket;
+};
+
+// Begins a command buffer: waits for all earlier submissions' writes. `once`: for one submission.
+bool vk_commands_begin(struct vk_device *device, VkCommandBuffer commands, bool once);
+// Ends it: counts up the step counter after everything else. `stamps` and `query`: writes a
+// timestamp at the very end, if not VK_NULL_HANDLE.
+bool vk_commands_end(struct vk_device *device, VkCommandBuffer commands, VkQueryPool stamps,
+                     uint32_t query);
+// Queues it; its ticket is then vk_ticket().
+bool vk_queue_submit(struct vk_device *device, VkCommandBuffer commands, const char *what);
+bool vk_commands_alloc(struct vk_device *device, VkCommandBuffer *commands);
+
+// A command buffer begun for one submission, and its submission.
+VkCommandBuffer vk_transient_begin(struct vk_device *device);
+bool vk_transient_submit(struct vk_device *device, VkCommandBuffer commands, const char *what);
+
+// Everything of `src` before is seen by `dst` after.
+void vk_barrier(VkCommandBuffer commands, VkPipelineStageFlags2 src, VkPipelineStageFlags2 dst);
+
+// True once the ticket's work is done; never waits.
+bool vk_done(struct vk_device *device, uint64_t ticket);
+
+// ---- pipeline.c and pipeline_cache.c ----
+
+struct vk_pipeline {
+    const struct vk_kernel *kernel;
+    uint32_t local, spec_count, spec[8];
+    VkPipeline handle;
+};
+
+// The pipeline for a kernel and options, made on first use. VK_NULL_HANDLE with an error.
+VkPipeline vk_pipeline_get(struct vk_device *device, const struct vk_kernel *kernel,
+                           const struct vk_launch *launch);
+uint32_t vk_local_size(const struct vk_device *device, const struct vk_launch *launch);
+void vk_pipelines_finish(struct vk_device *device);
+
+// Reads the user's pipeline cache; a missing or damaged file makes an empty one.
+bool vk_pipeline_cache_open(struct vk_device *device);
+void vk_pipeline_cache_close(struct vk_device *device);       // writes it if it grew
+char *vk_pipeline_cache_path(const struct vk_device *device); // mem_free(); NULL: no cache folder
+bool vk_pipeline_cache_was_read(const struct vk_device *device);
+
+// ---- cost.c: estimates of time ----
+
+struct vk_rates {
+    double flops, bytes; // per second
+    double launch;       // seconds of a dispatch that does nothing
+    double budget;       // seconds of a submission
+};
+struct vk_cost_sum {
+    double flops, bytes, launches;
+};
+struct vk_rates vk_rates_guess(enum vk_device_kind kind);
+double vk_rates_seconds(const struct vk_rates *rates, const struct vk_cost_sum *cost);
+// Moves the rate that the estimate hung on toward what was measured.
+void vk_rates_learn(struct vk_rates *rates, const struct vk_cost_sum *cost, double seconds);
+
+// Sets the seconds that a submission aims at (0: the default, 0.25).
+void vk_set_submission_budget(struct vk_device *device, double seconds);
+// Submissions that a sequence is cut into; 0 before it is recorded.
+size_t vk_seq_submissions(const struct vk_seq *s);
+
+// ---- profile.c ----
+
+struct vk_profile_state {
+    struct ARRAY_OF(struct vk_profile_row) rows;
+    double first, last, busy; // seconds on the device's clock; last 0: nothing yet
+};
+void vk_profile_add(struct vk_device *device, const char *kernel, double seconds, double flops,
+                    double bytes);
+void vk_profile_submission(struct vk_device *device, double begin, double end);
+// Reads timestamps of a sequence whose work is done.
+void vk_seq_harvest(struct vk_seq *s);
+
+// ---- device.c ----
+
+struct vk_device {
+    VkInstance instance;
+    VkPhysicalDevice physical;
+    VkDevice handle;
+    VkQueue queue;
+    struct vk_caps caps;
+    uint32_t queue_family, timestamp_bits, max_local;
+    bool memory_budget, pin_subgroup_size, profile, lost;
+
+    VkPhysicalDeviceMemoryProperties memory;
+    struct ARRAY_OF(struct vk_block *) blocks; // sorted by address
+    struct vk_staging staging;
+
+    VkCommandPool pool;
+    struct ARRAY_OF(struct vk_transient) transients;
+    VkSemaphore timeline;
+    uint64_t submitted, completed; // tickets
+    struct vk_block *counter;      // uint32: submissions that ran to their end
+    const char *last_submitted;    // what, for messages
+
+    VkPipelineLayout layout;
+    VkPipelineCache cache;
+    size_t cache_bytes_read, pipelines_made;
+    struct ARRAY_OF(struct vk_pipeline) pipelines;
+
+    struct ARRAY_OF(struct vk_seq *) sequences;
+    struct vk_rates rates;
+    struct vk_profile_state prof;
+};
+
+// Bytes that the device still has for us, by VK_EXT_memory_budget where it is there.
+uint64_t vk_memory_free(VkPhysicalDevice physical, bool budget, uint64_t *total);
+
+#endif
