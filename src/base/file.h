@@ -22,11 +22,14 @@ char *file_read(const char *path, size_t max_bytes, size_t *len);
 
 // A file that appears whole or not at all: written under a temporary name in the same folder,
 // synced, then renamed over `path` (and the folder synced) by file_commit(). file_abort() removes
-// the temporary. Writes may be buffered; any earlier failure is reported by file_commit().
+// the temporary. Writes may be buffered; any earlier failure is reported by file_commit(), which
+// then removes the temporary and leaves what stood at `path` before. A path that names a device or
+// pipe (/dev/stdout, /dev/null) is written directly.
 struct file_writer {
     FILE *stream;
-    char *path, *temp_path;
+    char *path, *temp_path; // temp_path is NULL while writing to a device or pipe
     bool failed;
+    int error; // errno of the first failure, 0 if unknown
 };
 bool file_create(struct file_writer *w, const char *path);
 bool file_write(struct file_writer *w, const void *bytes, size_t len);

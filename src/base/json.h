@@ -18,7 +18,8 @@ cJSON *json_parse(const char *text, size_t len, const char *what);
 // Reads and parses a file of at most `max_bytes` (0: 1 GiB).
 cJSON *json_parse_file(const char *path, size_t max_bytes);
 
-// Member `key` of object `obj`, or NULL if absent, or if present as null. Case-sensitive.
+// Member `key` of object `obj`, or NULL if absent, or if present as null. Case-sensitive; of
+// several members with that name the last one.
 cJSON *json_get(const cJSON *obj, const char *key);
 
 // Each reads member `key` into *out. Absent (or null): leaves *out as it is and returns true, so
@@ -38,7 +39,8 @@ struct str;
 void json_append_string(struct str *out, const char *text, size_t len);
 
 // Appends a number as JSON: shortest form that reads back to the same float (9 digits) or double
-// (17 digits); NaN and infinities as the strings "NaN", "Infinity", "-Infinity".
+// (17 digits; whole numbers up to 2^53 without exponent); NaN and infinities as the strings "NaN",
+// "Infinity", "-Infinity".
 void json_append_float(struct str *out, float value);
 void json_append_double(struct str *out, double value);
 

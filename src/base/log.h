@@ -12,13 +12,16 @@ enum log_level { LOG_QUIET, LOG_WARN, LOG_INFO, LOG_DEBUG };
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
 
-// One line each; a newline is added. log_warn() begins the line with "warning: ".
+// One line each; a newline is added. log_error() begins the line with "error: " and is shown at
+// every level, log_warn() begins it with "warning: ".
+void log_error(const char *fmt, ...) BASE_PRINTF(1, 2);
 void log_warn(const char *fmt, ...) BASE_PRINTF(1, 2);
 void log_info(const char *fmt, ...) BASE_PRINTF(1, 2);
 void log_debug(const char *fmt, ...) BASE_PRINTF(1, 2);
 
 // Shows a line that the next log line or progress line replaces. Only on a terminal; a no-op
-// elsewhere and never written to the log file.
+// elsewhere and never written to the log file. Cut to the terminal's width; an empty line removes
+// the one shown.
 void log_progress(const char *fmt, ...) BASE_PRINTF(1, 2);
 
 // True if stderr is a terminal that understands carriage returns.

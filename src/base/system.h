@@ -30,7 +30,10 @@ int sys_stop_signal(void);
 const char *sys_env(const char *name);
 void sys_env_default(const char *name, const char *value);
 
-// Local time as 2026-01-31T12:00:00, in a static buffer.
+// Columns of the terminal that stderr is; 0 if stderr is no terminal that can rewrite a line.
+int sys_terminal_width(void);
+
+// Local time as 2026-01-31T12:00:00, in a static buffer of the thread's own.
 const char *sys_timestamp(void);
 
 #endif
