@@ -57,6 +57,7 @@ void file_lines_close(struct file_lines *f); // accepts a zeroed reader
 
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);
+bool file_same(const char *a, const char *b); // both exist and are one file or folder
 uint64_t file_size(const char *path);               // 0 if there is none
 bool file_make_dirs(const char *path);              // like mkdir -p
 bool file_remove(const char *path);                 // a file; absent is fine

@@ -128,6 +128,11 @@ int sys_stop_signal(void)
     return stop_signal;
 }
 
+void sys_ignore_broken_pipes(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+}
+
 // Environment
 
 const char *sys_env(const char *name)

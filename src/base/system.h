@@ -26,6 +26,9 @@ bool sys_parallel_for(size_t count, bool (*body)(void *ctx, size_t index), void 
 void sys_catch_stop_signals(void);
 int sys_stop_signal(void);
 
+// Makes a write to a closed pipe fail (EPIPE) instead of ending the process.
+void sys_ignore_broken_pipes(void);
+
 // Environment: the value or NULL; sets the variable unless the user has set it already.
 const char *sys_env(const char *name);
 void sys_env_default(const char *name, const char *value);
