@@ -398,14 +398,16 @@ static bool advance(struct run *r, uint32_t lane_index, const float *logits)
         return err_user(
             "the model's output for prompt %zu is not a number: its weights are damaged",
             lane->prompt);
-    bool ended = is_eos(r->how, id);
+    bool eos = is_eos(r->how, id), ended = eos;
     if (!ended) {
         lane->drawn++;
         lane->next = id;
         if (r->how->on_token && !r->how->on_token(r->how->ctx, lane->prompt, id)) r->stopped = true;
         ended = lane->drawn >= r->how->max_new_tokens || lane->fed >= g->max_length;
     }
-    if (ended) lane->prompt = SIZE_MAX;
+    if (!ended) return true;
+    if (r->how->on_end && !r->how->on_end(r->how->ctx, lane->prompt, eos)) r->stopped = true;
+    lane->prompt = SIZE_MAX;
     return true;
 }
 

@@ -36,6 +36,9 @@ struct model_generation {
     // Called for each token as it is drawn, with the number of its prompt; returning false stops
     // all.
     bool (*on_token)(void *ctx, size_t prompt, int32_t id);
+    // Called once when a sequence has ended; `eos`: by an end token, otherwise by its length. False
+    // stops all. May be NULL.
+    bool (*on_end)(void *ctx, size_t prompt, bool eos);
     void *ctx;
 };
 

@@ -81,6 +81,13 @@ const struct train_key *train_key_find(const char *name)
     return NULL;
 }
 
+bool train_key_is_foreign(const char *name)
+{
+    for (size_t i = 0; i < sizeof foreign_keys / sizeof *foreign_keys; i++)
+        if (strcmp(foreign_keys[i].name, name) == 0) return true;
+    return false;
+}
+
 // Position of `value` among "a|b|c", or -1.
 static int64_t choice_index(const char *choices, const char *value)
 {

@@ -53,6 +53,8 @@ struct train_key {
 extern const struct train_key train_keys[];
 extern const size_t train_key_count;
 const struct train_key *train_key_find(const char *name); // or NULL
+// True for keys of TRL that this program lacks and train_config_set() knows all the same.
+bool train_key_is_foreign(const char *name);
 
 // ---- life ----
 

@@ -9,6 +9,7 @@
 #include "train/schedule.h"
 #include "train/scores.h"
 #include "train/stepper.h"
+#include "train/trainer.h"
 
 // What changes from step to step and a checkpoint must bring back.
 struct train_state {
@@ -20,6 +21,8 @@ struct train_state {
 
 struct train_run {
     const struct train_config *config;
+    const struct train_hooks *hooks;
+    bool stop; // a hook asked to end the run
     struct vk_device *device;
     struct hf_config hf;
     struct hf_tokenizer *tokenizer;
@@ -47,7 +50,7 @@ struct train_run {
 // Reads all files, then opens the device, loads weights and scores the start (or loads a
 // checkpoint). train_run_finish() is due after a failure too; it leaves the device to its owner.
 bool train_run_init(struct train_run *run, const struct train_config *config,
-                    struct vk_device *(*open_device)(void *ctx), void *ctx);
+                    const struct train_hooks *hooks);
 void train_run_finish(struct train_run *run);
 // Rows of optimiser step `step` (from 0): writes them and returns how many there are.
 uint32_t train_run_rows(struct train_run *run, int64_t step, const uint32_t **rows);

@@ -105,21 +105,12 @@ static bool clear_run(const char *dir)
     return ok;
 }
 
-static bool same_folder(const char *a, const char *b)
-{
-    char *x = realpath(a, NULL), *y = realpath(b, NULL);
-    bool same = x && y && strcmp(x, y) == 0;
-    free(x);
-    free(y);
-    return same;
-}
-
 bool train_dir_prepare(struct train_run *run)
 {
     const struct train_config *c = run->config;
     const char *resume = c->resume_from_checkpoint;
     if (resume && strcmp(resume, "false") == 0) resume = NULL;
-    if (same_folder(c->output_dir, c->model_name_or_path))
+    if (file_same(c->output_dir, c->model_name_or_path))
         return err_user(
             "output_dir: %s is the folder of the starting model, which would be written over",
             c->output_dir);

@@ -65,6 +65,13 @@ static void describe(const struct train_run *run, struct str *out)
     str_appendf(out, "  %.0f tok/s  %s left", elapsed > 0 ? tokens / elapsed : 0, left);
 }
 
+static bool append_metrics(struct train_run *run, const char *line)
+{
+    const struct train_hooks *hooks = run->hooks;
+    if (hooks->on_metrics && !hooks->on_metrics(hooks->ctx, line)) run->stop = true;
+    return train_dir_append_metrics(run, line);
+}
+
 static bool log_step(struct train_run *run, const struct pending *p,
                      const struct step_results *results)
 {
@@ -88,7 +95,7 @@ static bool log_step(struct train_run *run, const struct pending *p,
     str_appendf(&line, ", \"num_tokens\": %lld", (long long)s->num_tokens);
     if (run->has_ref) str_appendf(&line, ", \"ref_updates\": %lld", (long long)s->ref_updates);
     str_appendf(&line, ", \"tokens_per_second\": %.1f}", tokens_per_second(run));
-    bool ok = train_dir_append_metrics(run, str_text(&line));
+    bool ok = append_metrics(run, str_text(&line));
     s->window = (struct train_metrics){0};
     str_finish(&line);
     str_finish(&text);
@@ -122,8 +129,7 @@ static bool stop_on_bad_gradient(const struct train_run *run, const struct pendi
 
 // Where policy and reference begin as the same model, the first step must find no difference
 // between them: rewards 0, loss ln 2. Anything else is a fault of this program or of the device.
-static bool check_first_step(const struct train_run *run, const union train_row_metrics *rows,
-                             uint32_t count)
+static bool check_first_step(const union train_row_metrics *rows, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         const struct pair_metrics *p = &rows[i].pair;
@@ -162,7 +168,7 @@ static bool collect(struct train_run *run, struct pending *p, union train_row_me
     }
     if (!ok) return name_bad_row(run, p, bad);
     if (results.nonfinite) return stop_on_bad_gradient(run, p, results.nonfinite);
-    if (p->step == 1 && run->ref_is_start && !check_first_step(run, rows, p->count)) return false;
+    if (p->step == 1 && run->ref_is_start && !check_first_step(rows, p->count)) return false;
     for (uint32_t i = 0; i < p->count; i++) {
         const struct data_row *row = &run->train.rows.items[p->rows[i]];
         s->num_tokens += row->completion[0] + row->completion[1] +
@@ -203,7 +209,7 @@ static bool evaluate(struct train_run *run)
     json_append_double(&line, (double)run->state.step / (double)run->steps_per_epoch);
     train_metrics_print(&metrics, pairs, "eval_", &line);
     str_append_char(&line, '}');
-    bool ok = train_dir_append_metrics(run, str_text(&line));
+    bool ok = append_metrics(run, str_text(&line));
     str_finish(&line);
     if (pairs)
         log_info("evaluation at step %lld: loss %.4f  margins %.4f  accuracy %.3f  kl/sft %.2f",
@@ -233,7 +239,7 @@ static bool run_steps(struct train_run *run, struct pending p[2], union train_ro
         struct pending *now = &p[i % 2], *before = &p[(i + 1) % 2];
         if (!queue(run, now, i) || !collect(run, before, rows)) return false;
         bool last = i + 1 == run->total_steps;
-        *stopped = sys_stop_signal() != 0 && !last;
+        *stopped = (sys_stop_signal() != 0 || run->stop) && !last;
         bool evaluation = run->eval.rows.count && (last || due(c->eval_steps, i + 1)) && !*stopped;
         bool save = last || due(c->save_steps, i + 1) || *stopped;
         if (!evaluation && !save) continue;
@@ -247,7 +253,7 @@ static bool run_steps(struct train_run *run, struct pending p[2], union train_ro
 
 static void report_stop(const struct train_run *run)
 {
-    log_info("stopped by a signal at step %lld of %lld; saved %s/checkpoint-%lld. Go on with "
+    log_info("stopped on request at step %lld of %lld; saved %s/checkpoint-%lld. Go on with "
              "--resume_from_checkpoint true",
              (long long)run->state.step, (long long)run->total_steps, run->config->output_dir,
              (long long)run->state.step);
@@ -279,13 +285,19 @@ static enum train_outcome drive(struct train_run *run)
     return TRAIN_FINISHED;
 }
 
-enum train_outcome train_run_all(const struct train_config *config,
-                                 struct vk_device *(*open_device)(void *ctx), void *ctx)
+enum train_outcome train_run_with(const struct train_config *config,
+                                  const struct train_hooks *hooks)
 {
     struct train_run run;
     enum train_outcome outcome = TRAIN_FAILED;
-    sys_catch_stop_signals();
-    if (train_run_init(&run, config, open_device, ctx)) outcome = drive(&run);
+    if (train_run_init(&run, config, hooks)) outcome = drive(&run);
     train_run_finish(&run);
     return outcome;
+}
+
+enum train_outcome train_run_all(const struct train_config *config,
+                                 struct vk_device *(*open_device)(void *ctx), void *ctx)
+{
+    sys_catch_stop_signals();
+    return train_run_with(config, &(struct train_hooks){.open_device = open_device, .ctx = ctx});
 }

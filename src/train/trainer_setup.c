@@ -174,13 +174,13 @@ static bool score_start(struct train_run *run)
 }
 
 bool train_run_init(struct train_run *run, const struct train_config *config,
-                    struct vk_device *(*open_device)(void *ctx), void *ctx)
+                    const struct train_hooks *hooks)
 {
-    *run = (struct train_run){.config = config, .order_epoch = -1};
+    *run = (struct train_run){.config = config, .hooks = hooks, .order_epoch = -1};
     run->has_ref = config->method == TRAIN_DPO;
     run->ref_is_start = run->has_ref && !config->ref_model_name_or_path;
     if (!load_files(run) || !train_dir_prepare(run)) return false;
-    run->device = open_device(ctx);
+    run->device = hooks->open_device(hooks->ctx);
     if (!run->device) return false;
     struct model_config model = model_config_from_hf(&run->hf);
     if (!model_layout_init(&run->layout, &model,
