@@ -40,8 +40,8 @@ static bool split_merge(const cJSON *item, const char *half[2], size_t len[2])
 static bool read_merge(const struct hf_vocab *vocab, const cJSON *item, struct str *joined,
                        struct hf_merge *merge)
 {
-    const char *half[2];
-    size_t len[2];
+    const char *half[2] = {NULL, NULL};
+    size_t len[2] = {0, 0};
     int32_t ids[2];
     if (!split_merge(item, half, len)) return false;
     for (int i = 0; i < 2; i++) {
