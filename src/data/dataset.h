@@ -20,6 +20,10 @@ struct data_row {
         completion[2]; // tokens, the end token included; [1] is 0 where there is one completion
 };
 
+// What stays of a row longer than max_length. KEEP_START: completions lose their end. KEEP_END: the
+// prompt loses its beginning, as far as the longer completion needs the room, down to the BOS token
+// that the tokenizer adds or, without one, its last token; a completion still too long keeps its
+// end.
 enum data_truncation { DATA_KEEP_START, DATA_KEEP_END };
 
 struct data_params {
@@ -31,16 +35,22 @@ struct data_params {
     enum data_truncation truncation;
 };
 
-// What happened to the rows; line numbers for the user.
-struct data_lines ARRAY_OF(uint32_t);
+// Where a row stands, for messages to the user.
+struct data_place {
+    uint32_t file; // index into data_set.files
+    uint32_t line; // from 1
+};
+struct data_places ARRAY_OF(struct data_place);
+
+// What happened to the rows; places for the user.
 struct data_report {
     size_t read, kept;
-    size_t truncated;                  // rows that lost their end
-    struct data_lines prompt_too_long; // dropped: prompt alone reaches max_length
-    struct data_lines identical;       // dropped: completions are or became identical
-    struct data_lines empty; // dropped: a completion (or an SFT text) has no token to score
-    size_t boundary_merged;  // prompts cut because a token merges across the boundary
-    uint32_t longest;        // tokens of the longest row kept (prompt + one completion)
+    size_t truncated;                   // rows kept that were cut to max_length
+    struct data_places prompt_too_long; // dropped: prompt alone reaches max_length
+    struct data_places identical;       // dropped: completions are or became identical
+    struct data_places empty; // dropped: a completion (or an SFT text) has no token to score
+    size_t boundary_merged;   // rows kept whose prompt was cut since a token merges across its end
+    uint32_t longest;         // tokens of the longest row kept (prompt + one completion)
 };
 
 struct data_set {
@@ -51,7 +61,10 @@ struct data_set {
     struct data_report report;
 };
 
-// Loads everything, in file order. Failures are err_user with file and line: invalid JSON or UTF-8,
+// Loads everything, in file order; the result does not depend on the number of threads. A folder's
+// files are those named *.jsonl, *.json, *.jsonl.gz and *.json.gz. The form of each row is told by
+// its own fields (records.h); the end token's text is appended to a text completion that lacks it.
+// Failures are err_user with file and line: invalid JSON or UTF-8,
 // a missing or ill-typed field, a cut gzip stream, a dataset that is empty or of which every row
 // was dropped (with the counts of the reasons), messages without a chat template.
 bool data_load(struct data_set *set, const struct data_params *params);

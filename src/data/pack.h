@@ -44,9 +44,14 @@ struct data_pack {
     uint32_t *unique_ids;        // [unique] distinct ids, ascending
     uint32_t *unique_first;      // [unique + 1] range in unique_slots of each
     uint32_t *unique_slots;      // [T] slots ordered by id, then by slot
+
+    bool score_prompt;  // from data_pack_params
+    uint32_t row_limit; // rows at most
+    uint64_t *sort_key; // [T] scratch of data_pack_close()
 };
 
-// `max_rows`: rows a pack may hold at most (0: as many as fit). Releases with data_pack_finish.
+// `max_rows`: rows a pack may hold at most (0: as many as fit, which is T). Release with
+// data_pack_finish.
 struct data_pack_params {
     uint32_t tokens;   // T
     uint32_t max_rows; // sizes scored and sequence capacity
@@ -56,11 +61,11 @@ struct data_pack_params {
 void data_pack_init(struct data_pack *pack, const struct data_pack_params *params);
 void data_pack_finish(struct data_pack *pack);
 
-// Slots that a row takes.
+// Slots that a row takes: prompt + (chosen - 1) + (rejected - 1).
 uint32_t data_row_slots(const struct data_row *row);
 
 // Empties; adds a row if it fits (false, without an error, if it does not); closes the pack (builds
-// the scatter lists) before use.
+// the scatter lists) before use. The rows of a pack are all pairs or all single completions.
 void data_pack_clear(struct data_pack *pack);
 bool data_pack_add(struct data_pack *pack, const struct data_set *set, uint32_t row_index);
 void data_pack_close(struct data_pack *pack);
