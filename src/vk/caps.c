@@ -239,6 +239,6 @@ bool vk_device_list(struct vk_caps **list, size_t *count)
             (*list)[i] = physical[i].caps;
     }
     mem_free(physical);
-    vkDestroyInstance(instance, NULL);
+    vk_instance_destroy(instance);
     return ok;
 }

@@ -241,6 +241,7 @@ struct vk_device *vk_device_create(const struct vk_device_params *params)
     if (!chosen) goto fail;
     d->physical = chosen->handle;
     d->caps = chosen->caps;
+    if (sys_env("TRDPO_NO_HOST_VISIBLE")) d->caps.host_visible = false;
     d->profile = params && params->profile;
     d->rates = vk_rates_guess(d->caps.kind);
     if (!choose_queue(d) || !open_logical(d) || !open_queue(d)) goto fail;
@@ -257,12 +258,14 @@ fail:
 void vk_device_destroy(struct vk_device *d)
 {
     if (!d) return;
+    bool idle = d->handle && vk_idle(d);
     if (d->handle) {
-        vkDeviceWaitIdle(d->handle);
         CHECK(d->sequences.count == 0);
         vk_staging_finish(d);
         vk_block_destroy(d, d->counter);
         CHECK(d->blocks.count == 0); // every arena was finished
+    }
+    if (idle) {
         vk_pipelines_finish(d);
         vk_pipeline_cache_close(d);
         vkDestroyPipelineLayout(d->handle, d->layout, NULL);
@@ -270,7 +273,9 @@ void vk_device_destroy(struct vk_device *d)
         vkDestroyCommandPool(d->handle, d->pool, NULL);
         vkDestroyDevice(d->handle, NULL);
     }
-    if (d->instance) vkDestroyInstance(d->instance, NULL);
+    if (idle || !d->handle) vk_instance_destroy(d->instance);
+    // What the layer says while objects are destroyed nobody would hear otherwise.
+    CHECK(vk_validation_ok());
     vk_profile_reset(d);
     ARRAY_FREE(&d->transients);
     ARRAY_FREE(&d->sequences);

@@ -1,6 +1,12 @@
 // What the files of this layer share. Not for other layers, except tests that need a setter.
 //
 // A device is used by one thread at a time.
+//
+// Environment, for tests and for hunting faults:
+//   TRDPO_VALIDATION=1       the Khronos validation layer with synchronisation validation; any
+//                            message of it makes the next submission or wait fail, and a process
+//                            that destroys a device regardless aborts
+//   TRDPO_NO_HOST_VISIBLE=1  never map device memory: the staging path of discrete GPUs
 #ifndef TRDPO_VK_INTERNAL_H
 #define TRDPO_VK_INTERNAL_H
 
@@ -15,6 +21,12 @@
 // ---- instance.c: loader and instance ----
 
 bool vk_instance_create(VkInstance *instance);
+void vk_instance_destroy(VkInstance instance); // NULL accepted
+
+// False with an error if the validation layer has had something to say (TRDPO_VALIDATION).
+bool vk_validation_ok(void);
+void vk_validation_reset(void);     // forgets what it said
+bool vk_validation_installed(void); // whether the loader has the layer
 
 // Message for a VkResult other than VK_SUCCESS: err_device("WHAT failed: ..."). Returns false.
 bool vk_fail(VkResult result, const char *what);
@@ -64,7 +76,8 @@ struct vk_staging {
     size_t first_use;
 };
 struct vk_staging_use {
-    uint64_t end, ticket; // ring bytes before `end` are free once `ticket` is done
+    uint64_t begin,
+        ticket; // ring bytes from `begin` to the next use are free once `ticket` is done
 };
 void vk_staging_finish(struct vk_device *device);
 
@@ -103,12 +116,23 @@ void vk_barrier(VkCommandBuffer commands, VkPipelineStageFlags2 src, VkPipelineS
 // True once the ticket's work is done; never waits.
 bool vk_done(struct vk_device *device, uint64_t ticket);
 
+// Waits until the device is idle, whatever has failed, so that objects can be destroyed. False if
+// it hangs: then they are left alone.
+bool vk_idle(struct vk_device *device);
+
+// Makes the next `count` submissions do nothing and report success, as some drivers do.
+void vk_drop_submissions(struct vk_device *device, uint32_t count);
+
 // ---- pipeline.c and pipeline_cache.c ----
 
 struct vk_pipeline {
     const struct vk_kernel *kernel;
     uint32_t local, spec_count, spec[8];
-    VkPipeline handle;
+    VkPipeline handle; // VK_NULL_HANDLE: a free slot of the table
+};
+struct vk_pipeline_table {
+    struct vk_pipeline *items;
+    size_t slots, count; // slots: 0 or a power of two
 };
 
 // The pipeline for a kernel and options, made on first use. VK_NULL_HANDLE with an error.
@@ -140,19 +164,71 @@ void vk_rates_learn(struct vk_rates *rates, const struct vk_cost_sum *cost, doub
 
 // Sets the seconds that a submission aims at (0: the default, 0.25).
 void vk_set_submission_budget(struct vk_device *device, double seconds);
+
+// ---- sequence.c ----
+
+// A command of a sequence: a dispatch or a copy.
+struct vk_command {
+    const char *name;
+    struct vk_cost_sum cost;
+};
+
+// What one submission runs.
+struct vk_piece {
+    VkCommandBuffer commands;
+    VkQueryPool stamps;  // begin, [after each command,] end; VK_NULL_HANDLE without timestamps
+    size_t first, count; // commands
+    struct vk_cost_sum cost;
+    double estimate; // seconds
+};
+
+struct vk_seq {
+    struct vk_device *device;
+    const char *name;
+    vk_record_fn record;
+    void *ctx;
+    struct ARRAY_OF(struct vk_command) commands;
+    struct ARRAY_OF(struct vk_piece) pieces; // those beyond piece_count wait to be used again
+    size_t piece_count;
+    bool recorded;
+
+    // Estimates: by the device's rates when first recorded, times a correction for each command.
+    struct vk_rates rates;
+    double *correction;
+    size_t correction_count;
+    uint32_t times_recorded, times_submitted;
+    double longest; // seconds of the longest piece that can be cut, when last measured
+    double total;   // seconds of all pieces
+
+    uint64_t ticket; // of the last submission
+    bool harvested;  // its timestamps were read
+
+    // While recording.
+    bool recording, open, failed, in_group, group_dirty; // open: the last piece is not ended yet
+    VkPipeline bound;
+    struct vk_cost_sum next; // of vk_cost()
+};
+
 // Submissions that a sequence is cut into; 0 before it is recorded.
 size_t vk_seq_submissions(const struct vk_seq *s);
+// Takes note of the seconds that a piece took.
+void vk_seq_measured(struct vk_seq *s, struct vk_piece *piece, double seconds);
 
 // ---- profile.c ----
 
 struct vk_profile_state {
     struct ARRAY_OF(struct vk_profile_row) rows;
     double first, last, busy; // seconds on the device's clock; last 0: nothing yet
+    uint64_t raw;             // the last timestamp seen, and what it counts as once unwrapped
+    int64_t ticks;
 };
 void vk_profile_add(struct vk_device *device, const char *kernel, double seconds, double flops,
                     double bytes);
 void vk_profile_submission(struct vk_device *device, double begin, double end);
-// Reads timestamps of a sequence whose work is done.
+
+// Timestamps of a piece with `count` commands.
+uint32_t vk_piece_stamps(const struct vk_device *device, size_t count);
+// Reads timestamps of a sequence whose work is done; each submission's once.
 void vk_seq_harvest(struct vk_seq *s);
 
 // ---- device.c ----
@@ -164,7 +240,8 @@ struct vk_device {
     VkQueue queue;
     struct vk_caps caps;
     uint32_t queue_family, timestamp_bits, max_local;
-    bool memory_budget, pin_subgroup_size, profile, lost;
+    bool memory_budget, pin_subgroup_size, profile;
+    bool lost, hung; // lost: nothing runs any more; hung: and it may never be idle again
 
     VkPhysicalDeviceMemoryProperties memory;
     struct ARRAY_OF(struct vk_block *) blocks; // sorted by address
@@ -176,11 +253,12 @@ struct vk_device {
     uint64_t submitted, completed; // tickets
     struct vk_block *counter;      // uint32: submissions that ran to their end
     const char *last_submitted;    // what, for messages
+    uint32_t drop_submissions;     // of vk_drop_submissions(), still to come
 
     VkPipelineLayout layout;
     VkPipelineCache cache;
     size_t cache_bytes_read, pipelines_made;
-    struct ARRAY_OF(struct vk_pipeline) pipelines;
+    struct vk_pipeline_table pipelines;
 
     struct ARRAY_OF(struct vk_seq *) sequences;
     struct vk_rates rates;

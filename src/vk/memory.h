@@ -17,9 +17,9 @@ enum vk_memory {
 // padding since some drivers load past the end of a masked loop. Allocation only moves a mark.
 struct vk_span {
     vk_addr addr;
-    uint64_t bytes;            // without padding
-    void *host;                // mapping or NULL
-    void *buffer, *allocation; // the layer's own
+    uint64_t bytes;         // without padding
+    void *host;             // mapping or NULL
+    struct vk_block *block; // the layer's own
 };
 struct vk_arena {
     const char *name;
@@ -58,6 +58,9 @@ void vk_arena_release(struct vk_arena *arena, uint64_t mark);
 
 // Host pointer of a mapped address, or NULL.
 void *vk_host(struct vk_device *device, vk_addr addr);
+
+// The largest span that one allocation of this device can hold with its padding.
+uint64_t vk_max_span_bytes(const struct vk_device *device);
 
 // True if [addr, addr + bytes) lies in one live span (padding excluded).
 bool vk_range_ok(const struct vk_device *device, vk_addr addr, uint64_t bytes);
