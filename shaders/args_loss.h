@@ -2,4 +2,30 @@
 #ifndef TRDPO_ARGS_LOSS_H
 #define TRDPO_ARGS_LOSS_H
 
+struct pref_loss_args {
+    ADDRESS(f32) logp, ref_logp, entropy, is_argmax, dlogp;
+    ADDRESS(u32) sequence_first;
+    ADDRESS(pair_metrics_ref) pairs_out;
+    ADDRESS(pack_counts_ref) counts;
+    ADDRESS(step_values_ref) step;
+    uint max_pairs, scored, pairs_out_count;
+    float beta, label_smoothing;
+};
+
+struct sft_loss_args {
+    ADDRESS(f32) logp, entropy, is_argmax, dlogp;
+    ADDRESS(u32) sequence_first;
+    ADDRESS(sequence_metrics_ref) sequences_out;
+    ADDRESS(pack_counts_ref) counts;
+    ADDRESS(step_values_ref) step;
+    uint max_sequences, scored, sequences_out_count;
+};
+
+struct sequence_sums_args {
+    ADDRESS(f32) out_sums, logp;
+    ADDRESS(u32) sequence_first;
+    ADDRESS(pack_counts_ref) counts;
+    uint max_sequences, scored;
+};
+
 #endif

@@ -2,4 +2,41 @@
 #ifndef TRDPO_ARGS_UPDATE_H
 #define TRDPO_ARGS_UPDATE_H
 
+// Arenas are worked on in tiles of elements; none crosses a span. `span_shift` is the log2 of the
+// tiles in a span, `blocks` the number of blocks of 256 elements in the arena, `tiles` those of a
+// workgroup.
+#define ARENA_TILE 1024
+#define ARENA_TILE_LOG2 10
+
+#define GRAD_NORM_PARTIALS 4096 // at most: OP_GRAD_NORM_PARTIAL_BYTES / 8
+
+struct grad_norm_args {
+    ADDRESS(span_table) grad;
+    ADDRESS(u32x2) partial; // bits of a sum of squares, count of non-finite gradients
+    uint blocks, span_shift, tiles;
+};
+
+struct grad_norm_sum_args {
+    ADDRESS(u32x2) partial;
+    ADDRESS(step_results_ref) results;
+    uint partials;
+    float max_norm;
+};
+
+struct adamw_args {
+    ADDRESS(span_table) weight, grad, m, v;
+    ADDRESS(step_values_ref) step;
+    ADDRESS(step_results_ref) results;
+    ADDRESS(u32) decay;
+    uint blocks, span_shift, tiles;
+    float beta1, beta2, one_minus_beta1, one_minus_beta2, epsilon, weight_decay;
+};
+
+struct ref_update_args {
+    ADDRESS(span_table) ref, policy;
+    ADDRESS(step_results_ref) results;
+    uint blocks, span_shift, tiles;
+    float alpha;
+};
+
 #endif

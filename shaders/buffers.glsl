@@ -13,9 +13,10 @@ BUFFER_TYPE(u32, uint, 4);
 BUFFER_TYPE(u32x2, uvec2, 8);
 BUFFER_TYPE(u32x4, uvec4, 16);
 
-// Span tables of arenas: element i of the arena is table.v[i >> shift].v[i & mask].
-BUFFER_TYPE(f32_table, f32, 8);
-BUFFER_TYPE(f32x4_table, f32x4, 8);
+// Span tables of arenas: element i of the arena is f32(table.v[i >> shift]).v[i & mask]. Addresses
+// stand there as pairs of words: for an array of references, glslang asks for a capability that is
+// not needed.
+BUFFER_TYPE(span_table, uvec2, 8);
 
 // Arrays of the structs of args.h and args_step.h.
 BUFFER_TYPE(pack_counts_ref, pack_counts, 4);

@@ -34,7 +34,8 @@ struct op_rmsnorm {
 };
 void op_rmsnorm_fwd(struct vk_seq *s, const struct op_rmsnorm *p);
 
-// dx[t, c] = add[t, c] + rstd (dy w - x rstd^2 mean_c(dy w x)); assigns dx (add may be 0 or dx).
+// dx[t, c] = add[t, c] + rstd (dy w - x rstd^2 mean_c(dy w x)); assigns dx (add may be 0 or dx;
+// dx is neither dy nor x).
 // dw[c] += sum over t of dy x rstd; accumulates in a fixed order by way of `partial`, scratch of
 // op_rmsnorm_partial_bytes(). dw may be 0.
 struct op_rmsnorm_bwd {

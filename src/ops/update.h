@@ -35,7 +35,8 @@ void op_grad_norm(struct vk_seq *s, const struct op_grad_norm *p);
 struct op_adamw {
     struct op_arena weight, grad, m, v;
     vk_addr step, results, decay;
-    float beta1, beta2, epsilon, weight_decay;
+    double beta1, beta2; // double: the kernel needs 1 - beta too
+    float epsilon, weight_decay;
 };
 void op_adamw(struct vk_seq *s, const struct op_adamw *p);
 

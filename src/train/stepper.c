@@ -199,8 +199,8 @@ static void record_optimise(struct vk_seq *s, void *ctx)
                                    .step = st->values,
                                    .results = st->results,
                                    .decay = st->decay,
-                                   .beta1 = (float)c->adam_beta1,
-                                   .beta2 = (float)c->adam_beta2,
+                                   .beta1 = c->adam_beta1,
+                                   .beta2 = c->adam_beta2,
                                    .epsilon = (float)c->adam_epsilon,
                                    .weight_decay = (float)c->weight_decay});
 }

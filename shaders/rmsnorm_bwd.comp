@@ -1,0 +1,23 @@
+// dx[t, c] = add[t, c] + rstd (dy w - x rstd^2 mean_c(dy w x)). Assigns; add is optional and may be
+// dx. Grid: groups(T). The gradient of w is rmsnorm_bwd_dw's.
+#version 460
+#include "common.glsl"
+
+ARGS(rmsnorm_bwd_args);
+
+void main()
+{
+    f32 dx = args.dx, dy = args.dy, x = args.x, w = args.w, add = args.add;
+    uint row = group_index(), cols = args.cols, at = row * cols;
+    if (row >= live_rows(args.live, args.rows))
+        return;
+    float rstd = args.rstd.v[row], sum = 0.0;
+    for (uint c = local_index; c < cols; c += local_size)
+        sum += dy.v[at + c] * w.v[c] * x.v[at + c];
+    float back = workgroup_sum(sum) / float(cols) * rstd * rstd;
+    bool adds = given(add);
+    for (uint c = local_index; c < cols; c += local_size) {
+        float value = rstd * (dy.v[at + c] * w.v[c] - x.v[at + c] * back);
+        dx.v[at + c] = adds ? add.v[at + c] + value : value;
+    }
+}

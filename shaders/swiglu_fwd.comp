@@ -1,0 +1,22 @@
+// h[t, f] = silu(g) u with g = gate_up[t, f], u = gate_up[t, F + f], silu(g) = g sigmoid(g).
+// Assigns. Grid: row_parts(T, F).
+#version 460
+#include "common.glsl"
+#include "activation.glsl"
+#include "rows.glsl"
+
+ARGS(swiglu_fwd_args);
+
+void main()
+{
+    f32 h = args.h, gate_up = args.gate_up;
+    uint cols = args.cols;
+    row_part part = this_row_part(cols);
+    if (part.row >= live_rows(args.live, args.rows))
+        return;
+    uint to = part.row * cols, gate = 2u * to, up = gate + cols;
+    for (uint f = part.begin + local_index; f < part.end; f += local_size) {
+        float g = gate_up.v[gate + f];
+        h.v[to + f] = g * sigmoid(g) * gate_up.v[up + f];
+    }
+}

@@ -1,0 +1,64 @@
+#include "ops/loss.h"
+
+#include "ops/extent.h"
+#include "ops/kernels.h"
+
+// What the losses read and write beside their own.
+static void check_pack(struct vk_seq *s, vk_addr sequence_first, uint32_t sequences, vk_addr counts)
+{
+    CHECK(sequences > 0);
+    CHECK_WORDS(s, sequence_first, (uint64_t)sequences + 1);
+    CHECK_WORDS(s, counts, sizeof(struct pack_counts) / 4);
+}
+
+void op_pref_loss(struct vk_seq *s, const struct op_pref_loss *p)
+{
+    double scored = p->scored;
+    CHECK(p->max_pairs > 0 && p->max_pairs <= UINT32_MAX / 2);
+    check_pack(s, p->sequence_first, 2 * p->max_pairs, p->counts);
+    CHECK_WORDS(s, p->logp, p->scored);
+    CHECK_WORDS(s, p->ref_logp, p->scored);
+    CHECK_WORDS(s, p->entropy, p->scored);
+    CHECK_WORDS(s, p->is_argmax, p->scored);
+    CHECK_WORDS(s, p->dlogp, p->scored);
+    CHECK_WORDS(s, p->pairs_out, (uint64_t)p->pairs_out_count * (sizeof(struct pair_metrics) / 4));
+    CHECK_WORDS(s, p->step, sizeof(struct step_values) / 4);
+    vk_cost(s, 6.0 * scored, 20.0 * scored);
+    DISPATCH(s, pref_loss, groups(p->max_pairs), .logp = p->logp, .ref_logp = p->ref_logp,
+             .entropy = p->entropy, .is_argmax = p->is_argmax, .dlogp = p->dlogp,
+             .sequence_first = p->sequence_first, .pairs_out = p->pairs_out, .counts = p->counts,
+             .step = p->step, .max_pairs = p->max_pairs, .scored = p->scored,
+             .pairs_out_count = p->pairs_out_count, .beta = p->beta,
+             .label_smoothing = p->label_smoothing);
+}
+
+void op_sft_loss(struct vk_seq *s, const struct op_sft_loss *p)
+{
+    double scored = p->scored;
+    check_pack(s, p->sequence_first, p->max_sequences, p->counts);
+    CHECK_WORDS(s, p->logp, p->scored);
+    CHECK_WORDS(s, p->entropy, p->scored);
+    CHECK_WORDS(s, p->is_argmax, p->scored);
+    CHECK_WORDS(s, p->dlogp, p->scored);
+    CHECK_WORDS(s, p->sequences_out,
+                (uint64_t)p->sequences_out_count * (sizeof(struct sequence_metrics) / 4));
+    CHECK_WORDS(s, p->step, sizeof(struct step_values) / 4);
+    vk_cost(s, 3.0 * scored, 16.0 * scored);
+    DISPATCH(s, sft_loss, groups(p->max_sequences), .logp = p->logp, .entropy = p->entropy,
+             .is_argmax = p->is_argmax, .dlogp = p->dlogp, .sequence_first = p->sequence_first,
+             .sequences_out = p->sequences_out, .counts = p->counts, .step = p->step,
+             .max_sequences = p->max_sequences, .scored = p->scored,
+             .sequences_out_count = p->sequences_out_count);
+}
+
+void op_sequence_sums(struct vk_seq *s, vk_addr out, vk_addr logp, vk_addr sequence_first,
+                      vk_addr counts, uint32_t max_sequences, uint32_t scored)
+{
+    check_pack(s, sequence_first, max_sequences, counts);
+    CHECK_WORDS(s, out, max_sequences);
+    CHECK_WORDS(s, logp, scored);
+    vk_cost(s, scored, 4.0 * scored);
+    DISPATCH(s, sequence_sums, groups(max_sequences), .out_sums = out, .logp = logp,
+             .sequence_first = sequence_first, .counts = counts, .max_sequences = max_sequences,
+             .scored = scored);
+}

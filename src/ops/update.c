@@ -1,0 +1,107 @@
+#include "ops/update.h"
+
+#include "ops/extent.h"
+#include "ops/kernels.h"
+
+#define BLOCK 256u // elements; arenas hold whole blocks
+// Tiles of a workgroup, at least: enough work for its start to be cheap.
+#define GROUP_TILES 4u
+
+_Static_assert(GRAD_NORM_PARTIALS * 8 == OP_GRAD_NORM_PARTIAL_BYTES, "one partial sum is 8 bytes");
+_Static_assert(ARENA_TILE == 1u << ARENA_TILE_LOG2, "tiles are powers of two");
+
+static uint32_t log2_of(uint64_t power)
+{
+    uint32_t shift = 0;
+    while ((uint64_t)1 << shift < power)
+        shift++;
+    return shift;
+}
+
+struct op_arena op_arena_of(const struct vk_arena *arena)
+{
+    uint64_t blocks = arena->used / (BLOCK * 4) + (arena->used % (BLOCK * 4) != 0);
+    return (struct op_arena){.table = arena->table,
+                             .span_shift = log2_of(arena->span_bytes / 4),
+                             .count = blocks * BLOCK};
+}
+
+static uint32_t blocks_of(const struct op_arena *a)
+{
+    return (uint32_t)(a->count / BLOCK);
+}
+
+static uint32_t tiles_of(const struct op_arena *a)
+{
+    return (uint32_t)(a->count / ARENA_TILE + (a->count % ARENA_TILE != 0));
+}
+
+// The spans themselves are the arena's own, and its table stands outside of what it hands out.
+static void check_arena(const struct op_arena *a)
+{
+    CHECK(a->table);
+    CHECK(a->count > 0 && a->count % BLOCK == 0);
+    CHECK(a->span_shift >= ARENA_TILE_LOG2 && a->span_shift < 32);
+    CHECK(a->count / ARENA_TILE < (uint64_t)1 << 28); // tile and block numbers have 32 bits
+}
+
+// The other arena has the same layout.
+static void check_same(const struct op_arena *a, const struct op_arena *b)
+{
+    check_arena(b);
+    CHECK(a->count == b->count && a->span_shift == b->span_shift);
+}
+
+void op_grad_norm(struct vk_seq *s, const struct op_grad_norm *p)
+{
+    check_arena(&p->grad);
+    CHECK_WORDS(s, p->results, sizeof(struct step_results) / 4);
+    CHECK_WORDS(s, p->partial, OP_GRAD_NORM_PARTIAL_BYTES / 4);
+    uint32_t all = tiles_of(&p->grad);
+    uint32_t tiles = all / GRAD_NORM_PARTIALS + (all % GRAD_NORM_PARTIALS != 0);
+    if (tiles < GROUP_TILES) tiles = GROUP_TILES;
+    uint32_t partials = all / tiles + (all % tiles != 0);
+    vk_cost(s, 3.0 * (double)p->grad.count, 4.0 * (double)p->grad.count);
+    DISPATCH(s, grad_norm, groups(partials), .grad = p->grad.table, .partial = p->partial,
+             .blocks = blocks_of(&p->grad), .span_shift = p->grad.span_shift - ARENA_TILE_LOG2,
+             .tiles = tiles);
+    vk_cost(s, partials, 8.0 * partials);
+    DISPATCH(s, grad_norm_sum, groups(1), .partial = p->partial, .results = p->results,
+             .partials = partials, .max_norm = p->max_norm);
+}
+
+void op_adamw(struct vk_seq *s, const struct op_adamw *p)
+{
+    double count = (double)p->weight.count;
+    check_arena(&p->weight);
+    check_same(&p->weight, &p->grad);
+    check_same(&p->weight, &p->m);
+    check_same(&p->weight, &p->v);
+    CHECK_WORDS(s, p->step, sizeof(struct step_values) / 4);
+    CHECK_WORDS(s, p->results, sizeof(struct step_results) / 4);
+    CHECK_OPTIONAL_WORDS(s, p->decay, (p->weight.count / BLOCK + 31) / 32);
+    // 1 - beta in double: in float it would lose half the digits of a beta near 1.
+    vk_cost(s, 18.0 * count, 32.0 * count);
+    DISPATCH(s, adamw, groups_of(tiles_of(&p->weight), GROUP_TILES), .weight = p->weight.table,
+             .grad = p->grad.table, .m = p->m.table, .v = p->v.table, .step = p->step,
+             .results = p->results, .decay = p->decay, .blocks = blocks_of(&p->weight),
+             .span_shift = p->weight.span_shift - ARENA_TILE_LOG2, .tiles = GROUP_TILES,
+             .beta1 = (float)p->beta1, .beta2 = (float)p->beta2,
+             .one_minus_beta1 = (float)(1 - p->beta1), .one_minus_beta2 = (float)(1 - p->beta2),
+             .epsilon = p->epsilon, .weight_decay = p->weight_decay);
+}
+
+void op_ref_update(struct vk_seq *s, const struct op_ref_update *p)
+{
+    double count = (double)p->ref.count;
+    check_arena(&p->ref);
+    check_same(&p->ref, &p->policy);
+    CHECK(p->alpha >= 0 && p->alpha <= 1);
+    CHECK_WORDS(s, p->results, sizeof(struct step_results) / 4);
+    struct vk_launch grid = groups_of(p->alpha > 0 ? tiles_of(&p->ref) : 1, GROUP_TILES);
+    vk_cost(s, p->alpha < 1 ? 3.0 * count : 0, p->alpha < 1 ? 12.0 * count : 8.0 * count);
+    DISPATCH(s, ref_update, grid, .ref = p->ref.table, .policy = p->policy.table,
+             .results = p->results, .blocks = blocks_of(&p->ref),
+             .span_shift = p->ref.span_shift - ARENA_TILE_LOG2, .tiles = GROUP_TILES,
+             .alpha = p->alpha);
+}
