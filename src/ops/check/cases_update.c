@@ -1,3 +1,292 @@
 #include "ops/check/harness.h"
+#include "ops/ref.h"
+#include "ops/update.h"
 
-const struct check_table check_update = {0};
+#include <math.h>
+#include <string.h>
+
+// Sizes begin with: elements, bytes of a span.
+
+static struct op_arena arena_of(struct check *c, const struct check_array *a)
+{
+    return c->device_failed ? (struct op_arena){0} : op_arena_of(a->arena);
+}
+
+static void set(struct check_array *a, uint64_t i, float value)
+{
+    a->f32[i] = value;
+    a->f64[i] = (double)value;
+}
+
+// A value of its own: judged by itself, not against the size of others.
+static void near(struct check *c, const char *name, float got, double want, double tolerance)
+{
+    double error = fabs((double)got - want);
+    if (!(error <= tolerance * fabs(want)))
+        check_fail(c, "%s is %.9g, want %.9g", name, (double)got, want);
+}
+
+static struct check_array *step_results(struct check *c)
+{
+    return check_scratch(c, "results", sizeof(struct step_results));
+}
+
+static bool same_bits(const struct check_array *a, const void *want)
+{
+    return memcmp(a->got, want, a->count * 4) == 0 && memcmp(a->again, want, a->count * 4) == 0;
+}
+
+// ---- gradient norm ----
+
+CHECK_RECORD(op_grad_norm, op_grad_norm)
+// Runs and judges; the gradient is filled.
+static void judge_norm(struct check *c, struct check_array *grad, float max_norm)
+{
+    struct check_array *results = step_results(c);
+    struct check_array *partial = check_scratch(c, "partial", OP_GRAD_NORM_PARTIAL_BYTES);
+    struct op_grad_norm op = {arena_of(c, grad), results->addr, partial->addr, max_norm};
+    struct ref_grad_norm_f64 ref = {grad->f64, grad->count, (double)max_norm, 0, 0, 0};
+    struct step_results got;
+    if (c->judged) ref_grad_norm_f64(&ref);
+    check_cost(c, 3.0 * (double)grad->count, 4.0 * (double)grad->count);
+    check_run(c, record_op_grad_norm, &op);
+    if (c->device_failed || !c->judged) return;
+    if (memcmp(results->got, results->again, sizeof got) != 0)
+        check_fail(c, "results: two runs differ");
+    memcpy(&got, results->got, sizeof got);
+    if (got.nonfinite != ref.nonfinite)
+        check_fail(c, "%u gradients are not finite, want %u", got.nonfinite, ref.nonfinite);
+    if (ref.nonfinite == 0) {
+        near(c, "grad_norm", got.grad_norm, ref.norm, 1e-6);
+        near(c, "clip_factor", got.clip_factor, ref.clip_factor, 1e-6);
+    } else if (isfinite(got.grad_norm))
+        check_fail(c, "grad_norm is %g where it should be NaN", (double)got.grad_norm);
+    if (memcmp(results->got + offsetof(struct step_results, ref_updates), &results->u32[0], 4) != 0)
+        check_fail(c, "ref_updates was changed");
+}
+
+// Third and fourth size: the power of ten of the gradients, max_norm in hundredths.
+static void grad_norm(struct check *c, const uint32_t *n)
+{
+    struct check_array *grad =
+        check_spans(c, "grad", CHECK_INPUT, n[0], n[1], pow(10, (double)n[2] - 10));
+    judge_norm(c, grad, (float)n[3] / 100);
+}
+
+// Third size: how many elements are not finite.
+static void grad_norm_nonfinite(struct check *c, const uint32_t *n)
+{
+    const uint32_t kinds[] = {0x7f800000u, 0xff800000u, 0x7fc00000u, 0x7f800001u, 0xffffffffu};
+    struct check_array *grad = check_spans(c, "grad", CHECK_INPUT, n[0], n[1], 1);
+    for (uint32_t i = 0; i < n[2]; i++) {
+        uint64_t at = n[2] == 1 ? n[0] - 1 : (uint64_t)i * (n[0] / n[2]);
+        memcpy(&grad->f32[at], &kinds[i % 5], 4);
+        grad->f64[at] = (double)NAN;
+    }
+    judge_norm(c, grad, 1);
+}
+
+// The largest finite float and the smallest denormals count as finite.
+static void grad_norm_edges(struct check *c, const uint32_t *n)
+{
+    struct check_array *grad = check_spans(c, "grad", CHECK_INPUT, n[0], n[1], 0);
+    set(grad, 0, 1e-40f);
+    set(grad, n[0] - 1, -1e-40f);
+    set(grad, n[0] / 2, 1.5e19f);
+    judge_norm(c, grad, 1);
+}
+
+// ---- AdamW ----
+
+struct adamw_case {
+    struct check_array *weight, *grad, *m, *v, *decay, *step, *results;
+    struct op_adamw op;
+};
+
+static const struct step_values adamw_step = {
+    .loss_scale = NAN, .learning_rate = 0.01f, .correction1 = 0.271f, .correction2 = 0.002997f};
+
+// Third size: 1 if a bit array says which blocks decay.
+static void adamw_arrays(struct check *c, const uint32_t *n, struct adamw_case *k,
+                         const struct step_results *results)
+{
+    k->weight = check_spans(c, "weight", CHECK_OUTPUT, n[0], n[1], 0.02);
+    k->grad = check_spans(c, "grad", CHECK_OUTPUT, n[0], n[1], 0.1);
+    k->m = check_spans(c, "m", CHECK_OUTPUT, n[0], n[1], 0.1);
+    k->v = check_spans(c, "v", CHECK_OUTPUT, n[0], n[1], 0.01);
+    for (uint64_t i = 0; i < n[0]; i++)
+        set(k->v, i, fabsf(k->v->f32[i]));
+    for (uint64_t i = 0; i < n[0]; i += 7) // padding, and tokens not seen yet
+        if (i % 2) {
+            set(k->grad, i, 0);
+            set(k->m, i, 0);
+            set(k->v, i, 0);
+        }
+    k->step = check_words(c, "step", sizeof adamw_step / 4);
+    memcpy(k->step->u32, &adamw_step, sizeof adamw_step);
+    k->results = check_words(c, "results", sizeof *results / 4);
+    memcpy(k->results->u32, results, sizeof *results);
+    if (n[2]) {
+        k->decay = check_words(c, "decay", (n[0] / 256 + 31) / 32);
+        for (uint64_t i = 0; i < k->decay->count; i++)
+            k->decay->u32[i] = rng_u32(&c->rng);
+    }
+    k->op = (struct op_adamw){.weight = arena_of(c, k->weight),
+                              .grad = arena_of(c, k->grad),
+                              .m = arena_of(c, k->m),
+                              .v = arena_of(c, k->v),
+                              .step = k->step->addr,
+                              .results = k->results->addr,
+                              .decay = n[2] ? k->decay->addr : 0,
+                              .beta1 = 0.9,
+                              .beta2 = 0.999,
+                              .epsilon = 1e-8f,
+                              .weight_decay = 0.1f};
+    check_cost(c, 18.0 * n[0], 32.0 * n[0]);
+}
+
+CHECK_RECORD(op_adamw, op_adamw)
+static void adamw(struct check *c, const uint32_t *n)
+{
+    struct step_results results = {.grad_norm = 3, .clip_factor = 0.37f};
+    struct adamw_case k;
+    adamw_arrays(c, n, &k, &results);
+    if (c->judged)
+        ref_adamw_f64(&(struct ref_adamw_f64){.weight = k.weight->f64,
+                                              .grad = k.grad->f64,
+                                              .m = k.m->f64,
+                                              .v = k.v->f64,
+                                              .count = n[0],
+                                              .decay = n[2] ? k.decay->u32 : NULL,
+                                              .clip_factor = (double)results.clip_factor,
+                                              .learning_rate = (double)adamw_step.learning_rate,
+                                              .correction1 = (double)adamw_step.correction1,
+                                              .correction2 = (double)adamw_step.correction2,
+                                              .beta1 = k.op.beta1,
+                                              .beta2 = k.op.beta2,
+                                              .epsilon = (double)k.op.epsilon,
+                                              .weight_decay = (double)k.op.weight_decay});
+    check_run(c, record_op_adamw, &k.op);
+}
+
+// A step with gradients that are not finite changes nothing, the gradient included.
+static void adamw_skipped(struct check *c, const uint32_t *n)
+{
+    struct step_results results = {.grad_norm = NAN, .clip_factor = 1, .nonfinite = 1};
+    struct adamw_case k;
+    adamw_arrays(c, n, &k, &results);
+    struct check_array *arrays[] = {k.weight, k.grad, k.m, k.v};
+    for (size_t a = 0; a < 4; a++)
+        for (uint64_t i = 0; i < n[0]; i++)
+            arrays[a]->f64[i] = (double)NAN;
+    check_run(c, record_op_adamw, &k.op);
+}
+
+// ---- reference update ----
+
+CHECK_RECORD(op_ref_update, op_ref_update)
+// Third size: alpha in thousandths.
+static void ref_update_arrays(struct check *c, const uint32_t *n, enum check_role role,
+                              struct check_array **ref, struct check_array **policy,
+                              struct check_array **results, struct op_ref_update *op)
+{
+    *ref = check_spans(c, "ref", role, n[0], n[1], 1);
+    *policy = check_spans(c, "policy", CHECK_INPUT, n[0], n[1], 1);
+    *results = check_scratch(c, "results", sizeof(struct step_results));
+    (*results)->u32[3] = 41;
+    *op = (struct op_ref_update){arena_of(c, *ref), arena_of(c, *policy), (*results)->addr,
+                                 (float)n[2] / 1000};
+    check_cost(c, 3.0 * n[0], 12.0 * n[0]);
+}
+
+static void count_update(struct check *c, const struct check_array *results)
+{
+    struct step_results got;
+    if (c->device_failed) return;
+    memcpy(&got, results->got, sizeof got);
+    if (got.ref_updates != 42) check_fail(c, "ref_updates is %u, want 42", got.ref_updates);
+    if (memcmp(results->got, results->u32, offsetof(struct step_results, ref_updates)) != 0)
+        check_fail(c, "other results were changed");
+}
+
+static void ref_update(struct check *c, const uint32_t *n)
+{
+    struct check_array *ref, *policy, *results;
+    struct op_ref_update op;
+    ref_update_arrays(c, n, CHECK_OUTPUT, &ref, &policy, &results, &op);
+    if (c->judged) ref_ref_update_f64(ref->f64, policy->f64, n[0], (double)op.alpha);
+    check_run(c, record_op_ref_update, &op);
+    count_update(c, results);
+}
+
+// Bit patterns that arithmetic would change: -0, denormals, infinities, NaNs.
+static void odd_bits(struct check_array *a, uint64_t begin)
+{
+    const uint32_t odd[] = {0x80000000u, 1u, 0x807fffffu, 0x7f800000u, 0x7fc0abcdu, 0xff812345u};
+    for (uint64_t i = begin; i < a->count; i += 5)
+        memcpy(&a->f32[i], &odd[i % 6], 4);
+}
+
+// alpha 1 makes the reference the policy, alpha 0 leaves it: bit for bit.
+static void ref_update_exact(struct check *c, const uint32_t *n)
+{
+    struct check_array *ref, *policy, *results;
+    struct op_ref_update op;
+    ref_update_arrays(c, n, CHECK_SCRATCH, &ref, &policy, &results, &op);
+    odd_bits(ref, 0);
+    odd_bits(policy, 2);
+    check_run(c, record_op_ref_update, &op);
+    count_update(c, results);
+    if (!c->device_failed && !same_bits(ref, op.alpha > 0 ? policy->f32 : ref->f32))
+        check_fail(c, "ref: bits differ from %s", op.alpha > 0 ? "the policy's" : "before");
+}
+
+// Where reference and policy are equal they stay so, whatever alpha is.
+static void ref_update_equal(struct check *c, const uint32_t *n)
+{
+    struct check_array *ref, *policy, *results;
+    struct op_ref_update op;
+    ref_update_arrays(c, n, CHECK_SCRATCH, &ref, &policy, &results, &op);
+    memcpy(ref->f32, policy->f32, ref->count * 4);
+    check_run(c, record_op_ref_update, &op);
+    count_update(c, results);
+    if (!c->device_failed && !same_bits(ref, policy->f32))
+        check_fail(c, "ref: bits differ from the policy's");
+}
+
+// ---- the table ----
+
+#define SPAN_1G (1u << 30)
+
+static const struct check_case cases[] = {
+    CHECK_CASE("grad_norm", grad_norm, "N span scale max_norm%", 256, SPAN_1G, 10, 0),
+    CHECK_CASE("grad_norm", grad_norm, "N span scale max_norm%", 256 * 3, SPAN_1G, 10, 100),
+    CHECK_CASE("grad_norm", grad_norm, "N span scale max_norm%", 256 * 37, 4096, 10, 200),
+    CHECK_CASE("grad_norm", grad_norm, "N span scale max_norm%", 256 * 257, 16384, 0, 100),
+    CHECK_CASE("grad_norm", grad_norm, "N span scale max_norm%", 256 * 257, 16384, 20, 100),
+    CHECK_CASE("grad_norm", grad_norm, "N span scale max_norm%", 20 << 20, 32 << 20, 7, 100),
+    CHECK_TIMED("grad_norm", grad_norm, "N span scale max_norm%", 100000256, SPAN_1G, 7, 100),
+    CHECK_CASE("grad_norm_nonfinite", grad_norm_nonfinite, "N span bad", 256, SPAN_1G, 1),
+    CHECK_CASE("grad_norm_nonfinite", grad_norm_nonfinite, "N span bad", 256 * 37, 4096, 31),
+    CHECK_CASE("grad_norm_nonfinite", grad_norm_nonfinite, "N span bad", 256 * 257, 16384,
+               257 * 256),
+    CHECK_CASE("grad_norm_edges", grad_norm_edges, "N span", 256 * 5, SPAN_1G),
+    CHECK_CASE("adamw", adamw, "N span decay", 256, SPAN_1G, 0),
+    CHECK_CASE("adamw", adamw, "N span decay", 256 * 31, 4096, 1),
+    CHECK_CASE("adamw", adamw, "N span decay", 256 * 33, 8192, 0),
+    CHECK_CASE("adamw", adamw, "N span decay", 256 * 1025, 65536, 1),
+    CHECK_TIMED("adamw", adamw, "N span decay", 16 << 20, SPAN_1G, 1),
+    CHECK_CASE("adamw_skipped", adamw_skipped, "N span decay", 256 * 33, 8192, 1),
+    CHECK_CASE("ref_update", ref_update, "N span alpha/1000", 256, SPAN_1G, 600),
+    CHECK_CASE("ref_update", ref_update, "N span alpha/1000", 256 * 31, 4096, 600),
+    CHECK_CASE("ref_update", ref_update, "N span alpha/1000", 256 * 33, 8192, 1),
+    CHECK_CASE("ref_update", ref_update, "N span alpha/1000", 256 * 1025, 65536, 999),
+    CHECK_TIMED("ref_update", ref_update, "N span alpha/1000", 32 << 20, SPAN_1G, 600),
+    CHECK_TIMED("ref_update", ref_update, "N span alpha/1000", 32 << 20, 4 << 20, 600),
+    CHECK_CASE("ref_update_exact", ref_update_exact, "N span alpha/1000", 256, SPAN_1G, 1000),
+    CHECK_CASE("ref_update_exact", ref_update_exact, "N span alpha/1000", 256 * 257, 16384, 1000),
+    CHECK_CASE("ref_update_exact", ref_update_exact, "N span alpha/1000", 256 * 257, 16384, 0),
+    CHECK_CASE("ref_update_equal", ref_update_equal, "N span alpha/1000", 256 * 257, 16384, 600),
+    CHECK_CASE("ref_update_equal", ref_update_equal, "N span alpha/1000", 256 * 31, 4096, 50),
+};
+const struct check_table check_update = {cases, sizeof cases / sizeof *cases};

@@ -68,12 +68,21 @@ struct check_case {
     bool timed;        // runs with `perf` only and is not judged: too big for the reference
     const char *dtype; // NULL: "f32"
 };
+// CHECK_CASE("rmsnorm_fwd", rmsnorm_fwd, "T C", 31, 257), and CHECK_TIMED() for one with `timed`.
+#define CHECK_CASE(name, function, names, ...)                                                     \
+    {                                                                                              \
+        .op = (name), .run = (function), .letters = (names), .size = { __VA_ARGS__ }               \
+    }
+#define CHECK_TIMED(name, function, names, ...)                                                    \
+    {                                                                                              \
+        .op = (name), .run = (function), .letters = (names), .size = {__VA_ARGS__}, .timed = true  \
+    }
 struct check_table {
     const struct check_case *cases;
     size_t count;
 };
-extern const struct check_table check_rows, check_linear, check_attention, check_head, check_loss,
-    check_update;
+extern const struct check_table check_rows, check_move, check_linear, check_attention, check_head,
+    check_loss, check_update;
 
 // Inputs. Normal values with standard deviation `std`, uniform in [low, high), or zeros to be
 // filled by the case (f32 and f64, or u32).
