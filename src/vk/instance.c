@@ -65,6 +65,7 @@ static bool has_extension(const char *name)
 // What the layer has said, for the whole process, as is the loader. The layer calls from within our
 // own calls, on our thread.
 static struct {
+    VkInstance instance; // that the messenger belongs to: the first of those alive
     VkDebugUtilsMessengerEXT messenger;
     unsigned messages;
     char first[1024];
@@ -153,7 +154,8 @@ static bool create(VkInstance *instance, bool validate, bool portable)
         return err_device("no Vulkan driver on this system: " INSTALL_HINT);
     if (r != VK_SUCCESS) return vk_fail(r, "vkCreateInstance");
     volkLoadInstance(*instance);
-    if (!validate) return true;
+    if (!validate || validation.instance) return true;
+    validation.instance = *instance;
     messenger.pNext = NULL;
     r = vkCreateDebugUtilsMessengerEXT(*instance, &messenger, NULL, &validation.messenger);
     return r == VK_SUCCESS || vk_fail(r, "vkCreateDebugUtilsMessengerEXT");
