@@ -4,6 +4,7 @@
 
 #include "error.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 size_t dtype_size(enum dtype type)
@@ -38,6 +39,14 @@ static inline uint32_t as_bits(float value)
     return bits;
 }
 
+// `yes` if the condition holds, else `no`: by masks, which compilers vectorise where ?: around
+// floating-point arithmetic stays a branch.
+static inline uint32_t pick(bool condition, uint32_t yes, uint32_t no)
+{
+    uint32_t mask = 0 - (uint32_t)condition;
+    return (yes & mask) | (no & ~mask);
+}
+
 static inline float f16_decode(uint16_t half)
 {
     uint32_t sign = (uint32_t)(half & 0x8000) << 16, magnitude = (uint32_t)(half & 0x7FFF) << 13;
@@ -45,10 +54,8 @@ static inline float f16_decode(uint16_t half)
     uint32_t special = magnitude + (UINT32_C(224) << 23); // exponent 31 becomes 255
     // A subnormal's bits under exponent -14 read 2^-14 too much.
     uint32_t small = as_bits(as_float(magnitude + (UINT32_C(113) << 23)) - 0x1p-14f);
-    uint32_t bits = magnitude >= UINT32_C(0x0F800000)  ? special
-                    : magnitude < UINT32_C(0x00800000) ? small
-                                                       : normal;
-    return as_float(sign | bits);
+    uint32_t bits = pick(magnitude < UINT32_C(0x00800000), small, normal);
+    return as_float(sign | pick(magnitude >= UINT32_C(0x0F800000), special, bits));
 }
 
 static inline uint16_t f16_encode(float value)
@@ -56,15 +63,13 @@ static inline uint16_t f16_encode(float value)
     uint32_t bits = as_bits(value), sign = bits >> 16 & 0x8000, magnitude = bits & 0x7FFFFFFF;
     uint32_t rebased = magnitude - (UINT32_C(112) << 23);
     uint32_t normal = (rebased + 0xFFF + (rebased >> 13 & 1)) >> 13; // may carry up to infinity
-    uint32_t special =
-        magnitude > UINT32_C(0x7F800000) ? 0x7E00 | (magnitude >> 13 & 0x3FF) : 0x7C00;
+    uint32_t nan = 0x7E00 | (magnitude >> 13 & 0x3FF);
+    uint32_t special = pick(magnitude > UINT32_C(0x7F800000), nan, 0x7C00); // 65536 and beyond
     // Adding 1/2, whose last bit is worth 2^-24 as a subnormal half's, lets the sum do the
     // rounding.
     uint32_t small = as_bits(as_float(magnitude) + 0.5f) - UINT32_C(0x3F000000);
-    uint32_t half = magnitude >= UINT32_C(0x47800000)  ? special // 65536 and beyond, NaN
-                    : magnitude < UINT32_C(0x38800000) ? small   // below 2^-14
-                                                       : normal;
-    return (uint16_t)(sign | half);
+    uint32_t half = pick(magnitude < UINT32_C(0x38800000), small, normal); // below 2^-14
+    return (uint16_t)(sign | pick(magnitude >= UINT32_C(0x47800000), special, half));
 }
 
 static inline float bf16_decode(uint16_t half)
