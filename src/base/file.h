@@ -43,8 +43,8 @@ bool file_write_whole(const char *path, const void *bytes, size_t len);
 bool file_copy(const char *from, const char *to);
 
 // Lines of a plain or gzip file (told by content, not by name). A cut or damaged gzip stream is
-// err_user naming the file. `line` is NUL-terminated without its newline (a "\r" before the
-// newline is removed too), and is valid until the next call.
+// err_user naming the file. `line` is NUL-terminated without its newline (a "\r" at its
+// end is removed too), and is valid until the next call.
 struct file_lines {
     void *gz;
     char *path, *buffer;
@@ -57,7 +57,7 @@ void file_lines_close(struct file_lines *f); // accepts a zeroed reader
 
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);
-bool file_same(const char *a, const char *b); // both exist and are one file or folder
+bool file_same(const char *a, const char *b);       // both exist and are one file or folder
 uint64_t file_size(const char *path);               // 0 if there is none
 bool file_make_dirs(const char *path);              // like mkdir -p
 bool file_remove(const char *path);                 // a file; absent is fine
