@@ -183,8 +183,7 @@ bool train_run_init(struct train_run *run, const struct train_config *config,
     run->device = hooks->open_device(hooks->ctx);
     if (!run->device) return false;
     struct model_config model = model_config_from_hf(&run->hf);
-    if (!model_layout_init(&run->layout, &model,
-                           vk_device_caps(run->device)->max_allocation_bytes) ||
+    if (!model_layout_init(&run->layout, &model, vk_max_span_bytes(run->device)) ||
         !train_plan_check(run) || !load_weights(run))
         return false;
     run->order = MEM_ARRAY(uint32_t, run->train.rows.count);

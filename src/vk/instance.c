@@ -190,7 +190,10 @@ bool vk_instance_create(VkInstance *instance)
 void vk_instance_destroy(VkInstance instance)
 {
     if (!instance) return;
-    if (validation.messenger) vkDestroyDebugUtilsMessengerEXT(instance, validation.messenger, NULL);
-    validation.messenger = VK_NULL_HANDLE;
+    if (instance == validation.instance) {
+        vkDestroyDebugUtilsMessengerEXT(instance, validation.messenger, NULL);
+        validation.instance = VK_NULL_HANDLE;
+        validation.messenger = VK_NULL_HANDLE;
+    }
     vkDestroyInstance(instance, NULL);
 }

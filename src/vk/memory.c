@@ -62,13 +62,13 @@ static int choose_type(const struct vk_device *d, enum vk_memory memory, uint32_
     return -1;
 }
 
-static bool out_of_memory(const struct vk_device *d, const char *what, uint64_t bytes)
+static bool out_of_memory(const struct vk_device *d, uint64_t bytes)
 {
     char want[32], have[32];
     uint64_t unused = vk_memory_free(d->physical, d->memory_budget, NULL);
-    return err_device("%s: device '%s' has no room for %s more (%s of its memory are free): use a "
+    return err_device("device '%s' has no room for %s more (%s of its memory are free): use a "
                       "smaller model or token budget, or close other programs that use the device",
-                      what, d->caps.name, str_bytes(want, bytes), str_bytes(have, unused));
+                      d->caps.name, str_bytes(want, bytes), str_bytes(have, unused));
 }
 
 static bool create_buffer(struct vk_device *d, struct vk_block *b)
@@ -83,14 +83,12 @@ static bool create_buffer(struct vk_device *d, struct vk_block *b)
     return r == VK_SUCCESS || vk_fail(r, "vkCreateBuffer");
 }
 
-static bool allocate(struct vk_device *d, struct vk_block *b, enum vk_memory memory,
-                     const char *what)
+static bool allocate(struct vk_device *d, struct vk_block *b, enum vk_memory memory)
 {
     VkMemoryRequirements needs;
     vkGetBufferMemoryRequirements(d->handle, b->buffer, &needs);
     int type = choose_type(d, memory, needs.memoryTypeBits);
-    if (type < 0)
-        return err_device("%s: device '%s' has no memory of the needed kind", what, d->caps.name);
+    if (type < 0) return err_device("device '%s' has no memory of the needed kind", d->caps.name);
     VkMemoryAllocateFlagsInfo flags = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
                                        .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
     VkMemoryAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
@@ -99,7 +97,7 @@ static bool allocate(struct vk_device *d, struct vk_block *b, enum vk_memory mem
                                  .memoryTypeIndex = (uint32_t)type};
     VkResult r = vkAllocateMemory(d->handle, &info, NULL, &b->memory);
     if (r == VK_ERROR_OUT_OF_DEVICE_MEMORY || r == VK_ERROR_OUT_OF_HOST_MEMORY)
-        return out_of_memory(d, what, b->bytes);
+        return out_of_memory(d, b->bytes);
     if (r != VK_SUCCESS) return vk_fail(r, "vkAllocateMemory");
     r = vkBindBufferMemory(d->handle, b->buffer, b->memory, 0);
     if (r != VK_SUCCESS) return vk_fail(r, "vkBindBufferMemory");
@@ -163,13 +161,13 @@ struct vk_block *vk_block_create(struct vk_device *device, enum vk_memory memory
     b->total = b->bytes + VK_PADDING + round_up(extra, VK_ALIGN);
     if (b->total + VK_ALIGN > device->caps.max_allocation_bytes) {
         char want[32], limit[32];
-        err_device("%s: device '%s' allocates at most %s at once, and %s are needed: use a smaller "
+        err_device("device '%s' allocates at most %s at once, and %s are needed: use a smaller "
                    "model or token budget",
-                   what, device->caps.name, str_bytes(limit, device->caps.max_allocation_bytes),
+                   device->caps.name, str_bytes(limit, device->caps.max_allocation_bytes),
                    str_bytes(want, b->total + VK_ALIGN));
         goto fail;
     }
-    if (!create_buffer(device, b) || !allocate(device, b, memory, what)) goto fail;
+    if (!create_buffer(device, b) || !allocate(device, b, memory)) goto fail;
     register_block(device, b);
     if (b->host) {
         memset(b->host, 0, b->total);
@@ -179,6 +177,7 @@ struct vk_block *vk_block_create(struct vk_device *device, enum vk_memory memory
     }
     return b;
 fail:
+    err_context("%s", what);
     free_block(device, b);
     return NULL;
 }
@@ -238,6 +237,20 @@ static bool fill_table(struct vk_arena *a)
     return ok;
 }
 
+// Whether an arena can be had at all, before anything is allocated: a CPU device promises more
+// memory than there is, and the system ends the process that uses it.
+static bool check_size(const struct vk_device *d, const struct vk_arena_params *params,
+                       uint64_t spans, const char *what)
+{
+    bool ok = true;
+    if (spans > VK_PADDING / sizeof(uint64_t))
+        ok = err_device("more than %u spans", (unsigned)(VK_PADDING / sizeof(uint64_t)));
+    else if (params->memory == VK_MEMORY_DEVICE &&
+             params->bytes > vk_memory_free(d->physical, d->memory_budget, NULL))
+        ok = out_of_memory(d, params->bytes);
+    return ok || err_context("%s", what);
+}
+
 bool vk_arena_init(struct vk_arena *arena, struct vk_device *device,
                    const struct vk_arena_params *params)
 {
@@ -248,27 +261,23 @@ bool vk_arena_init(struct vk_arena *arena, struct vk_device *device,
     if (!device) return true;
     uint64_t count = params->bytes / span + (params->bytes % span != 0);
     if (count == 0) count = 1;
-    char size[32];
-    if (count > VK_PADDING / sizeof(uint64_t)) {
-        err_device("an arena of at most %u spans was wanted", (unsigned)(VK_PADDING / 8));
-        goto fail;
-    }
-    arena->spans = MEM_ARRAY(struct vk_span, count);
-    for (uint64_t i = 0; i < count; i++) {
+    char size[32], *what = str_format("%s (%s)", params->name, str_bytes(size, params->bytes));
+    bool ok = check_size(device, params, count, what);
+    arena->spans = MEM_ARRAY(struct vk_span, ok ? count : 1);
+    for (uint64_t i = 0; ok && i < count; i++) {
         uint64_t left = params->bytes - i * span, bytes = left < span ? left : span;
         uint64_t extra = i == 0 ? count * sizeof(uint64_t) : 0;
-        struct vk_block *b = vk_block_create(device, params->memory, bytes, extra, "memory");
-        if (!b) goto fail;
+        struct vk_block *b = vk_block_create(device, params->memory, bytes, extra, what);
+        ok = b != NULL;
+        if (!ok) break;
         arena->spans[i] =
             (struct vk_span){.addr = b->addr, .bytes = b->bytes, .host = b->host, .block = b};
         arena->span_count++;
     }
-    if (!fill_table(arena)) goto fail;
-    return true;
-fail:
-    err_context("%s (%s)", params->name, str_bytes(size, params->bytes));
-    vk_arena_finish(arena);
-    return false;
+    ok = ok && fill_table(arena);
+    mem_free(what);
+    if (!ok) vk_arena_finish(arena);
+    return ok;
 }
 
 void vk_arena_finish(struct vk_arena *arena)

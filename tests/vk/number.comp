@@ -10,5 +10,5 @@ void main()
 {
     uint i = group_index() * local_size + local_index;
     if (i < args.count)
-        args.spans.v[i >> args.shift].v[i & ((1u << args.shift) - 1u)] = args.first + i;
+        u32(args.spans.v[i >> args.shift]).v[i & ((1u << args.shift) - 1u)] = args.first + i;
 }

@@ -2,17 +2,13 @@
 #ifndef TRDPO_TEST_ARGS_H
 #define TRDPO_TEST_ARGS_H
 
-#ifdef GL_core_profile
-BUFFER_TYPE(test_table, u32, 8);
-#endif
-
 struct affine_args {
     ADDRESS(u32) y;
     uint count, factor, term;
 };
 
 struct number_args {
-    ADDRESS(test_table) spans;
+    ADDRESS(span_table) spans;
     uint count, shift, first;
 };
 
