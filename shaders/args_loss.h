@@ -2,6 +2,30 @@
 #ifndef TRDPO_ARGS_LOSS_H
 #define TRDPO_ARGS_LOSS_H
 
+// The log-prob head, on a chunk of rows: pointers are to the chunk's first row, which is row
+// live_from of those that `live` counts.
+struct head_fwd_args {
+    ADDRESS(f32) logits; // [rows, vocab]
+    ADDRESS(u32) targets;
+    ADDRESS(f32) logp;
+    ADDRESS(f32) lse;
+    ADDRESS(f32) entropy;
+    ADDRESS(f32) is_argmax;
+    ADDRESS(u32) live;
+    uint rows, vocab;
+    uint live_from;
+};
+
+struct head_bwd_args {
+    ADDRESS(f32) logits; // becomes the gradient
+    ADDRESS(u32) targets;
+    ADDRESS(f32) dlogp;
+    ADDRESS(f32) lse;
+    ADDRESS(u32) live;
+    uint rows, vocab;
+    uint live_from;
+};
+
 struct pref_loss_args {
     ADDRESS(f32) logp, ref_logp, entropy, is_argmax, dlogp;
     ADDRESS(u32) sequence_first;

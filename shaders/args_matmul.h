@@ -1,5 +1,69 @@
 // Arguments of the matrix products. Included by args.h.
+//
+// All compute y[i, j] = sum over k of a(i, k) b(k, j) + bias[j] + add[i, j] for i < rows, j < cols,
+// k < depth. `live`, less `live_from`, bounds the rows, or the depth where live_depth is 1.
 #ifndef TRDPO_ARGS_MATMUL_H
 #define TRDPO_ARGS_MATMUL_H
+
+// matmul_plain, matmul_shared: a(i, k) is a[i * a_row + k * a_col], b(k, j) is b[k * b_row + j * b_col].
+struct matmul_args {
+    ADDRESS(f32) y;
+    ADDRESS(f32) a;
+    ADDRESS(f32) b;
+    ADDRESS(f32) bias;
+    ADDRESS(f32) add;
+    ADDRESS(u32) live;
+    uint rows, cols, depth;
+    uint a_row, a_col, b_row, b_col;
+    uint live_from, live_depth;
+    uint slice; // depth of one slice where the sum is cut into several (grid z), else 0
+};
+
+// Depth of the panels is a multiple of this; what lies beyond the operand's own depth is zero.
+#define MATMUL_DEPTH_STEP 8
+
+// matmul_direct: a and b are panels made by matmul_pack. y and add have rows of y_stride.
+struct matmul_direct_args {
+    ADDRESS(f32) y;
+    ADDRESS(f32) bias;
+    ADDRESS(f32) add;
+    ADDRESS(u32x2) a;
+    ADDRESS(u32x2) b;
+    ADDRESS(u32) live;
+    uint rows, cols, depth;
+    uint y_stride;
+    uint live_from, live_depth;
+};
+
+// matmul_pack: `outer` rows of a, or columns of b, by `depth`. The operand's element (o, k) is
+// from[o * stride + k], or from[k * stride + o], by a specialization constant.
+#define MATMUL_PACK_DEPTH 64 // of a workgroup
+struct matmul_pack_args {
+    ADDRESS(f32) from;
+    ADDRESS(u32x2) to;
+    ADDRESS(u32) live;
+    uint outer, depth;
+    uint stride;
+    uint live_from, live_depth;
+};
+
+// matmul_sum: y = sums over `slices` of partial[slice][i][j], + bias + add.
+struct matmul_sum_args {
+    ADDRESS(f32) y;
+    ADDRESS(f32) partial;
+    ADDRESS(f32) bias;
+    ADDRESS(f32) add;
+    ADDRESS(u32) live;
+    uint rows, cols, slices;
+    uint live_from, live_depth;
+};
+
+// column_sums: sums[j] += sum of x[i, j] over rows i.
+struct column_sums_args {
+    ADDRESS(f32) sums;
+    ADDRESS(f32) x;
+    ADDRESS(u32) live;
+    uint rows, cols;
+};
 
 #endif

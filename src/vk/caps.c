@@ -170,6 +170,7 @@ static void fill_caps(VkPhysicalDevice handle, struct vk_caps *caps)
         .fp16 = p.has12.shaderFloat16 && p.has11.storageBuffer16BitAccess,
         .bf16 = has_extension(handle, "VK_KHR_shader_bfloat16"),
         .int64 = p.features.features.shaderInt64,
+        .subgroup_ballot = p.vulkan11.subgroupSupportedOperations & VK_SUBGROUP_FEATURE_BALLOT_BIT,
         .coopmat = has_extension(handle, "VK_KHR_cooperative_matrix"),
         .coopmat2 = has_extension(handle, "VK_NV_cooperative_matrix2"),
         // The tiers above these two need kernels that this build does not have.

@@ -32,6 +32,7 @@ struct vk_caps {
     bool host_visible;             // device memory can be mapped (CPU and integrated devices)
     float timestamp_ns;            // nanoseconds of a timestamp tick; 0: no timestamps
     bool fp16, bf16, int64, coopmat, coopmat2; // probed features (storage and arithmetic)
+    bool subgroup_ballot;                      // subgroupBroadcast and the like
     uint32_t tiers;                            // enum vk_tier bits
     const char *missing; // first required feature that is missing, NULL if usable
 };

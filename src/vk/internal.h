@@ -207,6 +207,8 @@ struct vk_seq {
     bool recording, open, failed, in_group, group_dirty; // open: the last piece is not ended yet
     VkPipeline bound;
     struct vk_cost_sum next; // of vk_cost()
+    vk_addr scratch;         // of vk_seq_use_scratch()
+    uint64_t scratch_bytes;
 };
 
 // Submissions that a sequence is cut into; 0 before it is recorded.

@@ -61,6 +61,20 @@ struct vk_device *vk_seq_device(struct vk_seq *s)
     return s->device;
 }
 
+void vk_seq_use_scratch(struct vk_seq *s, vk_addr scratch, uint64_t bytes)
+{
+    CHECK(s->recording);
+    CHECK(bytes == 0 || vk_range_ok(s->device, scratch, bytes));
+    s->scratch = scratch;
+    s->scratch_bytes = bytes;
+}
+
+vk_addr vk_seq_scratch(const struct vk_seq *s, uint64_t *bytes)
+{
+    *bytes = s->scratch_bytes;
+    return s->scratch;
+}
+
 size_t vk_seq_submissions(const struct vk_seq *s)
 {
     return s->recorded ? s->piece_count : 0;
@@ -252,6 +266,7 @@ static bool record(struct vk_seq *s)
     s->recorded = s->failed = s->in_group = false;
     s->commands.count = s->piece_count = 0;
     s->next = (struct vk_cost_sum){0};
+    s->scratch = s->scratch_bytes = 0;
     if (!begin_piece(s)) return false;
     s->recording = true;
     s->record(s, s->ctx);

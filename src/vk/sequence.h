@@ -55,6 +55,11 @@ bool vk_wait_all(struct vk_device *device);
 
 struct vk_device *vk_seq_device(struct vk_seq *s);
 
+// Scratch that operations recorded from here on may use between their own dispatches (op_linear).
+// None when a recording begins.
+void vk_seq_use_scratch(struct vk_seq *s, vk_addr scratch, uint64_t bytes);
+vk_addr vk_seq_scratch(const struct vk_seq *s, uint64_t *bytes);
+
 // Cost of the next dispatch or copy, for cuts and the profile.
 void vk_cost(struct vk_seq *s, double flops, double bytes);
 

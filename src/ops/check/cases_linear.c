@@ -1,3 +1,216 @@
 #include "ops/check/harness.h"
+#include "ops/linear.h"
+#include "ops/matmul.h"
+#include "ops/ref.h"
 
-const struct check_table check_linear = {0};
+#include <math.h>
+
+// Sizes of a case. live 0: no count. tier 0: the op itself with all the scratch it asks for; else
+// an enum vk_tier with `scratch` KiB, so that every kernel runs on every device.
+enum { M, N, K, LIVE, TIER, WITH, SCRATCH };
+#define LETTERS "M N K live tier with scratch"
+enum { BIAS = 1, ADD = 2, IN_PLACE = 4 }; // bits of `with`; bias is dbias in bwd_weight
+
+static uint32_t rows_in_use(const uint32_t *n)
+{
+    return n[LIVE] ? n[LIVE] : n[M];
+}
+
+static vk_addr live_count(struct check *c, const uint32_t *n)
+{
+    return n[LIVE] ? check_word(c, "live", n[LIVE])->addr : 0;
+}
+
+// Rows beyond those in use must not be read (NaN, in f32 only), nor written (NaN in f64).
+static struct check_array *input_rows(struct check *c, const char *name, const uint32_t *n,
+                                      uint32_t cols)
+{
+    struct check_array *a = check_normal(c, name, (uint64_t)n[M] * cols, 1);
+    for (uint64_t i = (uint64_t)rows_in_use(n) * cols; i < a->count; i++)
+        a->f32[i] = NAN;
+    return a;
+}
+
+static struct check_array *output_rows(struct check *c, const char *name, const uint32_t *n,
+                                       uint32_t cols)
+{
+    if (!(n[WITH] & IN_PLACE)) return check_output(c, name, (uint64_t)n[M] * cols);
+    struct check_array *a = check_updated(c, name, (uint64_t)n[M] * cols, 1);
+    for (uint64_t i = (uint64_t)rows_in_use(n) * cols; i < a->count; i++)
+        a->f64[i] = (double)NAN;
+    return a;
+}
+
+// What is added: nothing, an array, or the output's own values.
+static struct check_array *added(struct check *c, const uint32_t *n, struct check_array *out,
+                                 uint32_t cols)
+{
+    if (n[WITH] & IN_PLACE) return out;
+    return n[WITH] & ADD ? input_rows(c, "add", n, cols) : NULL;
+}
+
+struct recorded {
+    struct matmul product;
+    enum vk_tier tier;
+    struct check_array *scratch;
+    const struct op_linear *fwd;
+    const struct op_linear_bwd_input *bwd_input;
+    const struct op_linear_bwd_weight *bwd_weight;
+};
+
+static void record(struct vk_seq *s, void *ctx)
+{
+    const struct recorded *r = ctx;
+    op_linear_use_scratch(s, r->scratch ? r->scratch->addr : 0,
+                          r->scratch ? r->scratch->count * 4 : 0);
+    if (r->tier)
+        matmul_record_tier(s, &r->product, r->tier);
+    else if (r->fwd)
+        op_linear_fwd(s, r->fwd);
+    else if (r->bwd_input)
+        op_linear_bwd_input(s, r->bwd_input);
+    else
+        op_linear_bwd_weight(s, r->bwd_weight);
+}
+
+static void run(struct check *c, const uint32_t *n, struct recorded *r)
+{
+    struct op_linear_shape shape = {n[M], n[K], n[N]};
+    uint64_t bytes = n[TIER] ? 1024 * (uint64_t)n[SCRATCH]
+                             : op_linear_scratch_bytes(c->device, &shape, 1);
+    r->tier = (enum vk_tier)n[TIER];
+    r->scratch = bytes ? check_scratch(c, "scratch", bytes) : NULL;
+    double rows = rows_in_use(n), out = n[N], in = n[K];
+    check_cost(c, 2 * rows * out * in, 4 * (rows * out + rows * in + out * in));
+    check_run(c, record, r);
+}
+
+static double *f64_of(struct check_array *a)
+{
+    return a ? a->f64 : NULL;
+}
+
+static vk_addr addr_of(const struct check_array *a)
+{
+    return a ? a->addr : 0;
+}
+
+static void linear_fwd(struct check *c, const uint32_t *n)
+{
+    struct check_array *x = input_rows(c, "x", n, n[K]);
+    struct check_array *w = check_normal(c, "w", (uint64_t)n[N] * n[K], 1 / sqrt(n[K]));
+    struct check_array *bias = n[WITH] & BIAS ? check_normal(c, "bias", n[N], 1) : NULL;
+    struct check_array *y = output_rows(c, "y", n, n[N]);
+    struct check_array *add = added(c, n, y, n[N]);
+    struct op_linear op = {.y = y->addr,
+                           .x = x->addr,
+                           .w = w->addr,
+                           .bias = addr_of(bias),
+                           .add = addr_of(add),
+                           .rows = n[M],
+                           .in = n[K],
+                           .out = n[N],
+                           .live = live_count(c, n)};
+    if (c->judged)
+        ref_linear_fwd_f64(&(struct ref_linear_f64){.y = y->f64,
+                                                    .x = x->f64,
+                                                    .w = w->f64,
+                                                    .bias = f64_of(bias),
+                                                    .add = f64_of(add),
+                                                    .rows = rows_in_use(n),
+                                                    .in = n[K],
+                                                    .out = n[N]});
+    run(c, n, &(struct recorded){.product = matmul_of_fwd(&op), .fwd = &op});
+}
+
+static void linear_bwd_input(struct check *c, const uint32_t *n)
+{
+    struct check_array *dy = input_rows(c, "dy", n, n[N]);
+    struct check_array *w = check_normal(c, "w", (uint64_t)n[N] * n[K], 1 / sqrt(n[N]));
+    struct check_array *dx = output_rows(c, "dx", n, n[K]);
+    struct check_array *add = added(c, n, dx, n[K]);
+    struct op_linear_bwd_input op = {.dx = dx->addr,
+                                     .dy = dy->addr,
+                                     .w = w->addr,
+                                     .add = addr_of(add),
+                                     .rows = n[M],
+                                     .in = n[K],
+                                     .out = n[N],
+                                     .live = live_count(c, n)};
+    if (c->judged)
+        ref_linear_bwd_input_f64(&(struct ref_linear_bwd_input_f64){.dx = dx->f64,
+                                                                    .dy = dy->f64,
+                                                                    .w = w->f64,
+                                                                    .add = f64_of(add),
+                                                                    .rows = rows_in_use(n),
+                                                                    .in = n[K],
+                                                                    .out = n[N]});
+    run(c, n, &(struct recorded){.product = matmul_of_bwd_input(&op), .bwd_input = &op});
+}
+
+static void linear_bwd_weight(struct check *c, const uint32_t *n)
+{
+    struct check_array *dy = input_rows(c, "dy", n, n[N]);
+    struct check_array *x = input_rows(c, "x", n, n[K]);
+    struct check_array *dw = check_updated(c, "dw", (uint64_t)n[N] * n[K], 1);
+    struct check_array *dbias = n[WITH] & BIAS ? check_updated(c, "dbias", n[N], 1) : NULL;
+    struct op_linear_bwd_weight op = {.dw = dw->addr,
+                                      .dbias = addr_of(dbias),
+                                      .dy = dy->addr,
+                                      .x = x->addr,
+                                      .rows = n[M],
+                                      .in = n[K],
+                                      .out = n[N],
+                                      .live = live_count(c, n)};
+    if (c->judged)
+        ref_linear_bwd_weight_f64(&(struct ref_linear_bwd_weight_f64){.dw = dw->f64,
+                                                                      .dbias = f64_of(dbias),
+                                                                      .dy = dy->f64,
+                                                                      .x = x->f64,
+                                                                      .rows = rows_in_use(n),
+                                                                      .in = n[K],
+                                                                      .out = n[N]});
+    run(c, n, &(struct recorded){.product = matmul_of_bwd_weight(&op), .bwd_weight = &op});
+}
+
+// Sizes that every orientation and tier is put through: M, N, K, live, tier, with, scratch.
+// clang-format off
+#define SIZES(op)                                                                                  \
+    CASE(op, 1, 1, 1, 0, 0, 0, 0), CASE(op, 31, 33, 257, 0, 0, 0, 0),                              \
+    CASE(op, 33, 257, 31, 17, 0, BIAS * !INPUT(op), 0), CASE(op, 257, 31, 33, 200, 0, ADD, 0),     \
+    CASE(op, 257, 257, 257, 0, 0, IN_PLACE, 0), CASE(op, 128, 192, 64, 100, 0, ADD, 0),            \
+    CASE(op, 512, 768, 256, 500, 0, 0, 0),                                                         \
+    TIERS(op, 1), TIERS(op, 2)
+#define TIERS(op, tier)                                                                            \
+    CASE(op, 1, 1, 1, 0, tier, 0, 0), CASE(op, 1, 257, 64, 0, tier, 0, 0),                         \
+    CASE(op, 31, 33, 1, 0, tier, IN_PLACE, 0), CASE(op, 33, 31, 257, 0, tier, ADD, 64),            \
+    CASE(op, 257, 33, 31, 256, tier, 0, 1024), CASE(op, 65, 96, 128, 0, tier, IN_PLACE, 1024),     \
+    CASE(op, 64, 64, 64, 64, tier, ADD, 0), CASE(op, 130, 200, 72, 129, tier, 0, 0),               \
+    CASE(op, 192, 160, 256, 100, tier, ADD, 256), CASE(op, 40, 48, 1100, 33, tier, 0, 1024),       \
+    CASE(op, 40, 1100, 48, 33, tier, 0, 1024), CASE(op, 1100, 40, 48, 700, tier, 0, 1024)
+#define INPUT(op) IS_##op
+#define IS_linear_fwd 0
+#define IS_linear_bwd_input 1
+#define IS_linear_bwd_weight 0
+#define CASE(op, m, n, k, live, tier, with, scratch)                                               \
+    {#op, op, LETTERS, {m, n, k, live, tier, with, scratch}, 0, 0, false, NULL}
+#define TIMED(op, m, n, k)                                                                         \
+    {#op, op, LETTERS, {m, n, k, 0, 0, 0, 0}, 0, 0, true, NULL}
+#define REAL_SIZES(op)                                                                             \
+    TIMED(op, 1024, 1024, 1024), TIMED(op, 512, 768, 256), TIMED(op, 1024, 2048, 512),             \
+    TIMED(op, 2048, 6144, 2048), TIMED(op, 512, 4096, 256), TIMED(op, 256, 32000, 512)
+
+static const struct check_case cases[] = {
+    SIZES(linear_fwd),
+    CASE(linear_fwd, 40, 40, 4200, 39, 0, BIAS | ADD, 0), // more than one slab of the depth
+    CASE(linear_fwd, 8, 512, 256, 0, 0, 0, 0),
+    REAL_SIZES(linear_fwd), TIMED(linear_fwd, 1, 768, 256), TIMED(linear_fwd, 8, 4096, 256),
+    SIZES(linear_bwd_input),
+    CASE(linear_bwd_input, 40, 4200, 40, 39, 0, ADD, 0),
+    REAL_SIZES(linear_bwd_input),
+    SIZES(linear_bwd_weight),
+    CASE(linear_bwd_weight, 4200, 40, 40, 2048, 0, BIAS, 0),
+    CASE(linear_bwd_weight, 4200, 40, 40, 4100, 0, BIAS, 0),
+    REAL_SIZES(linear_bwd_weight),
+};
+const struct check_table check_linear = {cases, sizeof cases / sizeof *cases};

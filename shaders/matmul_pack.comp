@@ -1,0 +1,78 @@
+// Copies an operand of a product into the panels that matmul_direct.comp reads. Assigns.
+// Grid: (depth / MATMUL_PACK_DEPTH, panels).
+//
+// A panel holds PANEL rows of a as [depth / 4][PANEL][4] or PANEL columns of b as [depth][PANEL], its
+// depth rounded up to MATMUL_DEPTH_STEP. Zero stands for whatever is not in the operand or not in
+// use. A lane moves blocks of two by two, in 64-bit words where the operand's alignment permits.
+#version 460
+#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
+#include "common.glsl"
+#include "matmul_bounds.glsl"
+
+layout(constant_id = 1) const uint PANEL = 64;            // even
+layout(constant_id = 2) const bool PAIRS = true;          // the operand takes 64-bit words
+layout(constant_id = 3) const bool BY_DEPTH = true;       // neighbours in memory differ in k
+layout(constant_id = 4) const bool ROWS = true;           // of a; else columns of b
+
+ARGS(matmul_pack_args);
+
+BUFFER_TYPE(u64, uint64_t, 8);
+
+vec2 as_vec2(uint64_t word) { return uintBitsToFloat(unpack32(word)); }
+
+// from[line * stride + at] and its neighbour, zero where `at` is beyond `end`.
+vec2 load_pair(f32 from, uint line, uint stride, uint at, uint end, bool in_use)
+{
+    vec2 pair = vec2(0.0);
+    uint index = line * stride + at;
+    if (PAIRS) {
+        if (in_use && at < end)
+            pair = as_vec2(u64(from).v[index / 2u]);
+    } else {
+        if (in_use && at < end)
+            pair.x = from.v[index];
+        if (in_use && at + 1u < end)
+            pair.y = from.v[index + 1u];
+    }
+    return pair;
+}
+
+void main()
+{
+    f32 from = args.from;
+    u64 to = u64(uvec2(args.to));
+    uint outer = args.outer, depth = args.depth, stride = args.stride;
+    uint panel_depth = (depth + MATMUL_DEPTH_STEP - 1u) / MATMUL_DEPTH_STEP * MATMUL_DEPTH_STEP;
+    matmul_bounds(args.live, args.live_from, args.live_depth != 0u, outer, depth);
+    uint first = gl_WorkGroupID.y * PANEL;
+    uint to_at = first / 2u * panel_depth;
+    // Panels and steps that the product will not read.
+    uint end = first < outer ? (depth + MATMUL_DEPTH_STEP - 1u) / MATMUL_DEPTH_STEP * MATMUL_DEPTH_STEP
+                             : 0u;
+    const uint k_pairs = MATMUL_PACK_DEPTH / 2u, o_pairs = PANEL / 2u;
+
+    for (uint i = local_index; i < k_pairs * o_pairs; i += local_size) {
+        uint in_k = 2u * (BY_DEPTH ? i % k_pairs : i / o_pairs);
+        uint in_o = 2u * (BY_DEPTH ? i / k_pairs : i % o_pairs);
+        uint k = gl_WorkGroupID.x * MATMUL_PACK_DEPTH + in_k, o = first + in_o;
+        vec2 v0, v1;
+        if (BY_DEPTH) {
+            v0 = load_pair(from, o, stride, k, depth, o < outer);
+            v1 = load_pair(from, o + 1u, stride, k, depth, o + 1u < outer);
+        } else {
+            v0 = load_pair(from, k, stride, o, outer, k < depth);
+            v1 = load_pair(from, k + 1u, stride, o, outer, k + 1u < depth);
+        }
+        if (BY_DEPTH != ROWS) { // v0 and v1 become the pairs that are neighbours in the panel
+            vec2 t = vec2(v0.x, v1.x);
+            v1 = vec2(v0.y, v1.y);
+            v0 = t;
+        }
+        uint at = ROWS ? to_at + k / 4u * (2u * PANEL) + in_o * 2u + k % 4u / 2u
+                       : to_at + k * o_pairs + in_o / 2u;
+        if (k < end) {
+            to.v[at] = packUint2x32(floatBitsToUint(v0));
+            to.v[at + (ROWS ? 2u : o_pairs)] = packUint2x32(floatBitsToUint(v1));
+        }
+    }
+}

@@ -1,0 +1,173 @@
+// y[i, j] = sum over k of a(i, k) b(k, j) + bias[j] + add[i, j]. Assigns. For GPUs.
+// Grid: (columns / TILE_COLS, rows / TILE_ROWS, slices of the depth). With several slices each
+// writes its own sum, without bias and add, to y[slice][i][j]; matmul_sum.comp adds them up.
+//
+// A workgroup goes through k in steps of DEPTH: all lanes copy a strip of a and of b to shared
+// memory while the registers already load the next strip, and each lane multiplies ROWS_PER_LANE
+// rows by COLS_PER_LANE columns. A lane's rows and columns are groups of four that lie TILE / groups
+// apart, so that neighbouring lanes read neighbouring shared memory.
+#version 460
+#include "common.glsl"
+#include "matmul_bounds.glsl"
+
+layout(constant_id = 1) const uint TILE_ROWS = 64;
+layout(constant_id = 2) const uint TILE_COLS = 64;
+layout(constant_id = 3) const uint ROWS_PER_LANE = 4; // multiples of 4; the workgroup size is
+layout(constant_id = 4) const uint COLS_PER_LANE = 4; // the quotient of the areas
+layout(constant_id = 5) const bool A_BY_DEPTH = true; // neighbours in memory differ in k
+layout(constant_id = 6) const bool B_BY_DEPTH = true;
+layout(constant_id = 7) const bool VECTORS = true; // operands and y take 128-bit words
+
+ARGS(matmul_args);
+
+const uint DEPTH = 16;
+const uint LANE_COLUMNS = TILE_COLS / COLS_PER_LANE; // lanes side by side
+const uint ROW_GROUPS = ROWS_PER_LANE / 4;
+const uint COL_GROUPS = COLS_PER_LANE / 4;
+const uint LANES = TILE_ROWS / ROWS_PER_LANE * LANE_COLUMNS;
+const uint A_LOADS = TILE_ROWS * DEPTH / 4 / LANES; // vectors that a lane copies
+const uint B_LOADS = TILE_COLS * DEPTH / 4 / LANES;
+const uint A_PITCH = TILE_ROWS / 4 + 1; // one vector of padding against bank conflicts
+const uint B_PITCH = TILE_COLS / 4 + 1;
+
+shared vec4 a_strip[DEPTH * A_PITCH]; // [k][i]
+shared vec4 b_strip[DEPTH * B_PITCH]; // [k][j]
+
+// x[at], ... of which `valid` exist; zero for the others.
+vec4 load4(f32 x, uint at, int valid)
+{
+    vec4 v = vec4(0.0);
+    if (VECTORS) {
+        if (valid >= 4)
+            v = f32x4(uvec2(x)).v[at / 4u];
+    }
+    if (!VECTORS || (valid > 0 && valid < 4)) {
+        if (valid > 0)
+            v.x = x.v[at];
+        if (valid > 1)
+            v.y = x.v[at + 1u];
+        if (valid > 2)
+            v.z = x.v[at + 2u];
+        if (valid > 3)
+            v.w = x.v[at + 3u];
+    }
+    return v;
+}
+
+// Vector number n of a strip of `tile` lines: line and k of its first element.
+uvec2 strip_place(uint n, uint tile, bool by_depth)
+{
+    return by_depth ? uvec2(n / (DEPTH / 4u), n % (DEPTH / 4u) * 4u)
+                    : uvec2(n % (tile / 4u) * 4u, n / (tile / 4u));
+}
+
+vec4 load_strip(f32 x, uvec2 place, bool by_depth, uint stride, uint line, uint k, uint lines,
+                uint depth)
+{
+    line += place.x;
+    k += place.y;
+    if (by_depth)
+        return load4(x, line * stride + k, line < lines ? int(depth) - int(k) : 0);
+    return load4(x, k * stride + line, k < depth ? int(lines) - int(line) : 0);
+}
+
+void main()
+{
+    f32 y = args.y, a = args.a, b = args.b, bias = args.bias, add = args.add;
+    uint rows = args.rows, cols = args.cols, depth = args.depth;
+    uint a_stride = A_BY_DEPTH ? args.a_row : args.a_col;
+    uint b_stride = B_BY_DEPTH ? args.b_col : args.b_row;
+    uint row = gl_WorkGroupID.y * TILE_ROWS, col = gl_WorkGroupID.x * TILE_COLS;
+    uint k_begin = args.slice * gl_WorkGroupID.z;
+    uint y_from = rows * cols * gl_WorkGroupID.z;
+    matmul_bounds(args.live, args.live_from, args.live_depth != 0u, rows, depth);
+    // All lanes alike: an empty sum changes nothing, but an empty slice must be there as zeros.
+    if (row >= rows || (depth == 0u && args.slice == 0u))
+        return;
+    if (args.slice != 0u)
+        depth = min(depth, k_begin + args.slice);
+
+    uint lane_row = local_index / LANE_COLUMNS * 4u, lane_col = local_index % LANE_COLUMNS * 4u;
+    const uint row_step = TILE_ROWS / ROW_GROUPS, col_step = TILE_COLS / COL_GROUPS;
+    vec4 sum[ROWS_PER_LANE][COL_GROUPS];
+    [[unroll]] for (uint i = 0; i < ROWS_PER_LANE; i++)
+        [[unroll]] for (uint j = 0; j < COL_GROUPS; j++)
+            sum[i][j] = vec4(0.0);
+
+    vec4 a_next[A_LOADS], b_next[B_LOADS];
+    for (uint k = k_begin; k < depth; k += DEPTH) {
+        if (k == k_begin) {
+            [[unroll]] for (uint n = 0; n < A_LOADS; n++)
+                a_next[n] = load_strip(a, strip_place(local_index + n * LANES, TILE_ROWS, A_BY_DEPTH),
+                                       A_BY_DEPTH, a_stride, row, k, rows, depth);
+            [[unroll]] for (uint n = 0; n < B_LOADS; n++)
+                b_next[n] = load_strip(b, strip_place(local_index + n * LANES, TILE_COLS, B_BY_DEPTH),
+                                       B_BY_DEPTH, b_stride, col, k, cols, depth);
+        }
+        [[unroll]] for (uint n = 0; n < A_LOADS; n++) {
+            uvec2 at = strip_place(local_index + n * LANES, TILE_ROWS, A_BY_DEPTH);
+            if (A_BY_DEPTH) {
+                [[unroll]] for (uint c = 0; c < 4; c++)
+                    a_strip[(at.y + c) * A_PITCH + at.x / 4u][at.x % 4u] = a_next[n][c];
+            } else
+                a_strip[at.y * A_PITCH + at.x / 4u] = a_next[n];
+        }
+        [[unroll]] for (uint n = 0; n < B_LOADS; n++) {
+            uvec2 at = strip_place(local_index + n * LANES, TILE_COLS, B_BY_DEPTH);
+            if (B_BY_DEPTH) {
+                [[unroll]] for (uint c = 0; c < 4; c++)
+                    b_strip[(at.y + c) * B_PITCH + at.x / 4u][at.x % 4u] = b_next[n][c];
+            } else
+                b_strip[at.y * B_PITCH + at.x / 4u] = b_next[n];
+        }
+        barrier();
+        if (k + DEPTH < depth) {
+            [[unroll]] for (uint n = 0; n < A_LOADS; n++)
+                a_next[n] = load_strip(a, strip_place(local_index + n * LANES, TILE_ROWS, A_BY_DEPTH),
+                                       A_BY_DEPTH, a_stride, row, k + DEPTH, rows, depth);
+            [[unroll]] for (uint n = 0; n < B_LOADS; n++)
+                b_next[n] = load_strip(b, strip_place(local_index + n * LANES, TILE_COLS, B_BY_DEPTH),
+                                       B_BY_DEPTH, b_stride, col, k + DEPTH, cols, depth);
+        }
+        [[unroll]] for (uint d = 0; d < DEPTH; d++) {
+            vec4 bk[COL_GROUPS];
+            [[unroll]] for (uint j = 0; j < COL_GROUPS; j++)
+                bk[j] = b_strip[d * B_PITCH + (lane_col + j * col_step) / 4u];
+            [[unroll]] for (uint g = 0; g < ROW_GROUPS; g++) {
+                vec4 ak = a_strip[d * A_PITCH + (lane_row + g * row_step) / 4u];
+                [[unroll]] for (uint i = 0; i < 4; i++)
+                    [[unroll]] for (uint j = 0; j < COL_GROUPS; j++)
+                        sum[g * 4 + i][j] += ak[i] * bk[j];
+            }
+        }
+        barrier();
+    }
+
+    [[unroll]] for (uint j = 0; j < COL_GROUPS; j++) {
+        uint at_col = col + lane_col + j * col_step;
+        int valid = int(cols) - int(at_col);
+        vec4 base = vec4(0.0);
+        if (given(bias))
+            base = load4(bias, at_col, valid);
+        [[unroll]] for (uint i = 0; i < ROWS_PER_LANE; i++) {
+            uint at_row = row + lane_row + i / 4u * row_step + i % 4u;
+            uint at = y_from + at_row * cols + at_col;
+            if (at_row < rows && valid > 0) {
+                vec4 value = sum[i][j] + base;
+                if (given(add))
+                    value += load4(add, at, valid);
+                if (VECTORS) {
+                    f32x4(uvec2(y)).v[at / 4u] = value;
+                } else {
+                    y.v[at] = value.x;
+                    if (valid > 1)
+                        y.v[at + 1u] = value.y;
+                    if (valid > 2)
+                        y.v[at + 2u] = value.z;
+                    if (valid > 3)
+                        y.v[at + 3u] = value.w;
+                }
+            }
+        }
+    }
+}

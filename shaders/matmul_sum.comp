@@ -1,0 +1,25 @@
+// y[i, j] = sum over slices of partial[slice][i][j], in their order, + bias[j] + add[i, j]. Assigns.
+// Grid: groups(elements / workgroup size).
+#version 460
+#include "common.glsl"
+#include "matmul_bounds.glsl"
+
+ARGS(matmul_sum_args);
+
+void main()
+{
+    f32 y = args.y, partial = args.partial, bias = args.bias, add = args.add;
+    uint rows = args.rows, cols = args.cols, slices = args.slices;
+    uint size = rows * cols, depth = 1u, i = group_index() * local_size + local_index;
+    matmul_bounds(args.live, args.live_from, args.live_depth != 0u, rows, depth);
+    if (depth == 0u || i >= rows * cols)
+        return;
+    float sum = 0.0;
+    for (uint slice = 0; slice < slices; slice++)
+        sum += partial.v[slice * size + i];
+    if (given(bias))
+        sum += bias.v[i % cols];
+    if (given(add))
+        sum += add.v[i];
+    y.v[i] = sum;
+}

@@ -1,0 +1,156 @@
+#include "ops/linear.h"
+
+#include "base/error.h"
+#include "base/system.h"
+#include "ops/kernels.h"
+#include "ops/matmul.h"
+
+#include <string.h>
+
+// Kernels index elements with 32 bits, as signed numbers in some drivers.
+#define ELEMENTS_MOST ((uint64_t)1 << 31)
+
+enum vk_tier op_linear_tier(const struct vk_device *device)
+{
+    static const struct {
+        const char *name;
+        enum vk_tier tier;
+    } names[] = {{"direct", VK_TIER_DIRECT}, {"shared", VK_TIER_SHARED}};
+    const struct vk_caps *caps = vk_device_caps(device);
+    const char *wanted = sys_env("TRDPO_TIER");
+    for (size_t i = 0; wanted && i < sizeof names / sizeof *names; i++)
+        if (strcmp(wanted, names[i].name) == 0 && (caps->tiers & names[i].tier))
+            return names[i].tier;
+    // Software devices keep shared memory in ordinary memory and gain nothing by it.
+    return caps->kind == VK_KIND_CPU || !(caps->tiers & VK_TIER_SHARED) ? VK_TIER_DIRECT
+                                                                        : VK_TIER_SHARED;
+}
+
+double matmul_bytes(const struct matmul *p)
+{
+    double rows = p->rows, cols = p->cols, depth = p->depth;
+    return 4 * (rows * depth + cols * depth + (p->add ? 2 : 1) * rows * cols);
+}
+
+static bool array_ok(struct vk_seq *s, vk_addr addr, uint64_t rows, uint64_t cols)
+{
+    uint64_t count = rows * cols;
+    return count <= ELEMENTS_MOST && vk_range_ok(vk_seq_device(s), addr, count * sizeof(float));
+}
+
+void matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier tier)
+{
+    if (p->rows == 0 || p->cols == 0) return;
+    CHECK(p->depth > 0);
+    CHECK(!p->live_depth || p->add == p->y);
+    CHECK(array_ok(s, p->y, p->rows, p->cols));
+    CHECK(array_ok(s, p->a, p->rows, p->depth));
+    CHECK(array_ok(s, p->b, p->cols, p->depth));
+    CHECK(!p->bias || array_ok(s, p->bias, 1, p->cols));
+    CHECK(!p->add || array_ok(s, p->add, p->rows, p->cols));
+    CHECK(!p->live || array_ok(s, p->live, 1, 1));
+    if (tier == VK_TIER_SHARED)
+        matmul_shared(s, p);
+    else if (!matmul_direct(s, p))
+        matmul_plain(s, p);
+}
+
+void matmul_record(struct vk_seq *s, const struct matmul *p)
+{
+    matmul_record_tier(s, p, op_linear_tier(vk_seq_device(s)));
+}
+
+struct matmul matmul_of_fwd(const struct op_linear *p)
+{
+    return (struct matmul){.y = p->y,
+                           .a = p->x,
+                           .b = p->w,
+                           .bias = p->bias,
+                           .add = p->add,
+                           .live = p->live,
+                           .rows = p->rows,
+                           .cols = p->out,
+                           .depth = p->in,
+                           .a_by_depth = true,
+                           .b_by_depth = true};
+}
+
+struct matmul matmul_of_bwd_input(const struct op_linear_bwd_input *p)
+{
+    return (struct matmul){.y = p->dx,
+                           .a = p->dy,
+                           .b = p->w,
+                           .add = p->add,
+                           .live = p->live,
+                           .rows = p->rows,
+                           .cols = p->in,
+                           .depth = p->out,
+                           .a_by_depth = true};
+}
+
+struct matmul matmul_of_bwd_weight(const struct op_linear_bwd_weight *p)
+{
+    return (struct matmul){.y = p->dw,
+                           .a = p->dy,
+                           .b = p->x,
+                           .add = p->dw,
+                           .live = p->live,
+                           .rows = p->out,
+                           .cols = p->in,
+                           .depth = p->rows,
+                           .live_depth = true};
+}
+
+void op_linear_fwd(struct vk_seq *s, const struct op_linear *p)
+{
+    struct matmul product = matmul_of_fwd(p);
+    matmul_record(s, &product);
+}
+
+void op_linear_bwd_input(struct vk_seq *s, const struct op_linear_bwd_input *p)
+{
+    struct matmul product = matmul_of_bwd_input(p);
+    matmul_record(s, &product);
+}
+
+static void bias_gradient(struct vk_seq *s, const struct op_linear_bwd_weight *p)
+{
+    CHECK(array_ok(s, p->dbias, 1, p->out));
+    CHECK(array_ok(s, p->dy, p->rows, p->out));
+    struct vk_launch launch = {.local = vk_device_caps(vk_seq_device(s))->subgroup_size};
+    launch.x = (p->out + launch.local - 1) / launch.local;
+    vk_cost(s, (double)p->rows * p->out, 4.0 * p->rows * p->out);
+    DISPATCH(s, column_sums, launch, .sums = p->dbias, .x = p->dy, .live = p->live, .rows = p->rows,
+             .cols = p->out);
+}
+
+void op_linear_bwd_weight(struct vk_seq *s, const struct op_linear_bwd_weight *p)
+{
+    struct matmul product = matmul_of_bwd_weight(p);
+    if (p->rows == 0) return;
+    if (p->dbias) bias_gradient(s, p);
+    matmul_record(s, &product);
+}
+
+uint64_t op_linear_scratch_bytes(const struct vk_device *device,
+                                 const struct op_linear_shape *shapes, size_t count)
+{
+    uint64_t most = 0;
+    bool shared = op_linear_tier(device) == VK_TIER_SHARED;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t m = shapes[i].rows, k = shapes[i].in, n = shapes[i].out;
+        const uint32_t products[3][3] = {{m, n, k}, {m, k, n}, {n, k, m}}; // rows, cols, depth
+        for (int j = 0; j < 3; j++) {
+            const uint32_t *size = products[j];
+            uint64_t bytes = shared ? matmul_shared_scratch(device, size[0], size[1], size[2])
+                                    : matmul_direct_scratch(device, size[0], size[1], size[2]);
+            if (bytes > most) most = bytes;
+        }
+    }
+    return most;
+}
+
+void op_linear_use_scratch(struct vk_seq *s, vk_addr scratch, uint64_t bytes)
+{
+    vk_seq_use_scratch(s, scratch, bytes);
+}

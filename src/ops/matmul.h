@@ -1,0 +1,46 @@
+// The matrix product that linear layers and the log-prob head are made of.
+#ifndef TRDPO_OPS_MATMUL_H
+#define TRDPO_OPS_MATMUL_H
+
+#include "ops/linear.h"
+
+// y[rows, cols] = sum over k < depth of a(i, k) b(k, j) + bias[j] + add[i, j]. Assigns.
+//
+// a lies in memory as [rows, depth] (a_by_depth) or [depth, rows], b as [cols, depth] (b_by_depth)
+// or [depth, cols], y and add as [rows, cols]. add may be y. `live` (0: none), less live_from,
+// bounds the depth if live_depth is set, else the rows. With live_depth add must be y: where
+// nothing is in use, y is left alone.
+struct matmul {
+    vk_addr y, a, b, bias, add, live;
+    uint32_t rows, cols, depth;
+    bool a_by_depth, b_by_depth, live_depth;
+    uint32_t live_from;
+};
+
+// Records the product with the device's tier, or with the one given. Its dispatches follow each
+// other: not for use inside vk_group_begin/end.
+void matmul_record(struct vk_seq *s, const struct matmul *p);
+void matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier tier);
+
+// The products of linear.h.
+struct matmul matmul_of_fwd(const struct op_linear *p);
+struct matmul matmul_of_bwd_input(const struct op_linear_bwd_input *p);
+struct matmul matmul_of_bwd_weight(const struct op_linear_bwd_weight *p); // without dbias
+
+// ---- the tiers ----
+
+// Packed panels and a register tile: false if it wants scratch that is not there, or the device is
+// none for it. Then matmul_plain() does.
+bool matmul_direct(struct vk_seq *s, const struct matmul *p);
+void matmul_plain(struct vk_seq *s, const struct matmul *p);
+uint64_t matmul_direct_scratch(const struct vk_device *device, uint32_t rows, uint32_t cols,
+                               uint32_t depth);
+
+void matmul_shared(struct vk_seq *s, const struct matmul *p);
+uint64_t matmul_shared_scratch(const struct vk_device *device, uint32_t rows, uint32_t cols,
+                               uint32_t depth);
+
+// Bytes that the operands of a product occupy, for vk_cost().
+double matmul_bytes(const struct matmul *p);
+
+#endif
