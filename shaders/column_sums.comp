@@ -1,9 +1,11 @@
-// sums[j] += sum of x[i, j] over the rows in use, in their order. Accumulates.
+// sums[j] += sum of x[i, j] over the rows in use, in a fixed order. Accumulates.
 // Grid: columns / workgroup size; a lane takes one column.
 #version 460
 #include "common.glsl"
 
 ARGS(column_sums_args);
+
+const uint BLOCK = 64;
 
 void main()
 {
@@ -12,8 +14,13 @@ void main()
     uint col = gl_WorkGroupID.x * local_size + local_index;
     if (col >= cols)
         return;
+    // A sum of sums of BLOCK rows, which loses less than one long sum.
     float sum = 0.0;
-    for (uint i = 0; i < rows; i++)
-        sum += x.v[i * cols + col];
+    for (uint block = 0; block < rows; block += BLOCK) {
+        float part = 0.0;
+        for (uint i = block; i < min(block + BLOCK, rows); i++)
+            part += x.v[i * cols + col];
+        sum += part;
+    }
     args.sums.v[col] += sum;
 }

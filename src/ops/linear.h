@@ -2,7 +2,8 @@
 //
 // Letters: M rows (token slots), N output features, K input features. All matrices are row-major
 // with no gap between rows. `live`: address of a uint32 that bounds the rows in use (0: all M);
-// rows beyond it are neither read nor written.
+// rows beyond it are neither read nor written. Not for use inside vk_group_begin/end: an operation
+// may be several dispatches in a row.
 #ifndef TRDPO_OPS_LINEAR_H
 #define TRDPO_OPS_LINEAR_H
 

@@ -9,7 +9,8 @@
 // an enum vk_tier with `scratch` KiB, so that every kernel runs on every device.
 enum { M, N, K, LIVE, TIER, WITH, SCRATCH };
 #define LETTERS "M N K live tier with scratch"
-enum { BIAS = 1, ADD = 2, IN_PLACE = 4 }; // bits of `with`; bias is dbias in bwd_weight
+// Bits of `with`; an orientation takes those it knows. BIAS is dbias in bwd_weight.
+enum { BIAS = 1, ADD = 2, IN_PLACE = 4 };
 
 static uint32_t rows_in_use(const uint32_t *n)
 {
@@ -76,8 +77,8 @@ static void record(struct vk_seq *s, void *ctx)
 static void run(struct check *c, const uint32_t *n, struct recorded *r)
 {
     struct op_linear_shape shape = {n[M], n[K], n[N]};
-    uint64_t bytes = n[TIER] ? 1024 * (uint64_t)n[SCRATCH]
-                             : op_linear_scratch_bytes(c->device, &shape, 1);
+    uint64_t bytes =
+        n[TIER] ? 1024 * (uint64_t)n[SCRATCH] : op_linear_scratch_bytes(c->device, &shape, 1);
     r->tier = (enum vk_tier)n[TIER];
     r->scratch = bytes ? check_scratch(c, "scratch", bytes) : NULL;
     double rows = rows_in_use(n), out = n[N], in = n[K];
@@ -177,7 +178,7 @@ static void linear_bwd_weight(struct check *c, const uint32_t *n)
 // clang-format off
 #define SIZES(op)                                                                                  \
     CASE(op, 1, 1, 1, 0, 0, 0, 0), CASE(op, 31, 33, 257, 0, 0, 0, 0),                              \
-    CASE(op, 33, 257, 31, 17, 0, BIAS * !INPUT(op), 0), CASE(op, 257, 31, 33, 200, 0, ADD, 0),     \
+    CASE(op, 33, 257, 31, 17, 0, BIAS, 0), CASE(op, 257, 31, 33, 200, 0, ADD, 0),     \
     CASE(op, 257, 257, 257, 0, 0, IN_PLACE, 0), CASE(op, 128, 192, 64, 100, 0, ADD, 0),            \
     CASE(op, 512, 768, 256, 500, 0, 0, 0),                                                         \
     TIERS(op, 1), TIERS(op, 2)
@@ -188,10 +189,6 @@ static void linear_bwd_weight(struct check *c, const uint32_t *n)
     CASE(op, 64, 64, 64, 64, tier, ADD, 0), CASE(op, 130, 200, 72, 129, tier, 0, 0),               \
     CASE(op, 192, 160, 256, 100, tier, ADD, 256), CASE(op, 40, 48, 1100, 33, tier, 0, 1024),       \
     CASE(op, 40, 1100, 48, 33, tier, 0, 1024), CASE(op, 1100, 40, 48, 700, tier, 0, 1024)
-#define INPUT(op) IS_##op
-#define IS_linear_fwd 0
-#define IS_linear_bwd_input 1
-#define IS_linear_bwd_weight 0
 #define CASE(op, m, n, k, live, tier, with, scratch)                                               \
     {#op, op, LETTERS, {m, n, k, live, tier, with, scratch}, 0, 0, false, NULL}
 #define TIMED(op, m, n, k)                                                                         \
