@@ -24,24 +24,30 @@ void main()
     uint first = group_index() * tiles;
     for (uint t = first; t < first + tiles; t++) {
         arena_tile tile = tile_of(t, blocks, span_shift);
-        if (tile.vectors == 0u)
-            return;
-        f32x4 weight = f32x4(weights.v[tile.span]), grad = f32x4(grads.v[tile.span]);
-        f32x4 m_span = f32x4(ms.v[tile.span]), v_span = f32x4(vs.v[tile.span]);
-        // Bits of the tile's four blocks of 256 elements, which stand in one word.
+        uvec2 w_span = weights.v[tile.span], g_span = grads.v[tile.span];
+        uvec2 m_span = ms.v[tile.span], v_span = vs.v[tile.span];
+        // Bits of the tile's four blocks, which stand in one word.
         uint decays = all_decay ? 15u : decay.v[t / 8u] >> (t % 8u * 4u);
-        for (uint i = local_index; i < tile.vectors; i += local_size) {
-            uint at = tile.at + i;
-            vec4 g = grad.v[at] * clip, w = weight.v[at];
-            vec4 m = beta1 * m_span.v[at] + beta1_rest * g;
-            vec4 v = beta2 * v_span.v[at] + beta2_rest * (g * g);
-            if ((decays >> (i / 64u) & 1u) != 0u)
-                w -= shrink * w;
-            w -= rate * (m / correction1) / (sqrt(v / correction2) + epsilon);
-            m_span.v[at] = m;
-            v_span.v[at] = v;
-            weight.v[at] = w;
-            grad.v[at] = vec4(0.0);
+        for (uint block = tile.first; block < tile.end; block++, decays >>= 1) {
+            read_ahead(w_span, block);
+            read_ahead(g_span, block);
+            read_ahead(m_span, block);
+            read_ahead(v_span, block);
+            place w_at = place_of(w_span, block), g_at = place_of(g_span, block);
+            place m_at = place_of(m_span, block), v_at = place_of(v_span, block);
+            float lost = (decays & 1u) != 0u ? shrink : 0.0;
+            [[unroll]] for (uint i = 0u; i < BLOCK_VECTORS; i += local_size) {
+                vector g = load_vector(g_at, i) * clip, w = load_vector(w_at, i);
+                vector m = beta1 * load_vector(m_at, i) + beta1_rest * g;
+                vector v = beta2 * load_vector(v_at, i) + beta2_rest * (g * g);
+                w -= lost * w;
+                w -= rate * (m / correction1) / (sqrt(v / correction2) + epsilon);
+                store_vector(m_at, i, m);
+                store_vector(v_at, i, v);
+                store_vector(w_at, i, w);
+                store_bits(g_at, i, vector_bits(0u));
+            }
         }
     }
+    END_READ_AHEAD(blocks, decay.v[0]);
 }

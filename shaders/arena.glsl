@@ -1,21 +1,83 @@
-// Kernels over a whole arena: each workgroup takes `tiles` tiles of ARENA_TILE elements in a row,
-// each invocation vectors of 4 elements. The grid is groups_of(tiles of the arena, tiles).
+// Kernels over a whole arena: each workgroup takes `tiles` tiles of ARENA_TILE elements in a row and
+// works through a tile in blocks of 256 elements, each invocation on every local_size-th vector of a
+// block. The grid is groups_of(tiles of the arena, tiles); the workgroup's size divides 64, as the
+// default does.
+//
+// GPUs work on vectors of 4, in 128-bit loads. With -DCPU, for CPU devices with 64-bit integers and
+// 16-bit storage, vectors are of 2, since lavapipe makes gathers of loads and scatters of stores,
+// one for each word of up to 64 bits. The processor's prefetcher does not follow gathers: so one
+// word of each cache line is read ahead of them in 16 bits, for which there are no gathers, only
+// plain loads. Together that makes up a factor of two to three.
 #ifndef TRDPO_ARENA_GLSL
 #define TRDPO_ARENA_GLSL
 
+#ifdef CPU
+#extension GL_EXT_shader_16bit_storage : require
+#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
+BUFFER_TYPE(u16, uint16_t, 2);
+BUFFER_TYPE(u64, uint64_t, 8);
+#define VECTOR 2
+#define vector vec2
+#define vector_bits uvec2
+
+// This invocation's first vector of a block.
+#define place uint64_t
+place place_of(uvec2 span, uint block)
+{
+    return packUint2x32(span) + (uint64_t(block) << 10) + uint64_t(local_index * 8u);
+}
+
+uvec2 load_bits(place at, uint i) { return unpackUint2x32(u64(at + uint64_t(i * 8u)).v[0]); }
+void store_bits(place at, uint i, uvec2 bits) { u64(at + uint64_t(i * 8u)).v[0] = packUint2x32(bits); }
+
+// Reads the block after the next. Spans end in 64 KiB that may be read.
+uint read_ahead_bits = 0u;
+void read_ahead(uvec2 span, uint block)
+{
+    u16 ahead = u16(packUint2x32(span) + (uint64_t(block + 2u) << 10));
+    for (uint line = local_index; line < 16u; line += local_size)
+        read_ahead_bits |= uint(ahead.v[line * 32u]);
+}
+
+// Makes what was read ahead count for something that never comes to pass, since no arena has 0
+// blocks: else the compiler would leave the loads out.
+#define END_READ_AHEAD(blocks, word)                                                               \
+    if ((blocks) == 0u)                                                                            \
+    (word) = read_ahead_bits
+#else
+#define VECTOR 4
+#define vector vec4
+#define vector_bits uvec4
+
+struct place {
+    u32x4 span;
+    uint first;
+};
+place place_of(uvec2 span, uint block) { return place(u32x4(span), block * 64u + local_index); }
+uvec4 load_bits(place at, uint i) { return at.span.v[at.first + i]; }
+void store_bits(place at, uint i, uvec4 bits) { at.span.v[at.first + i] = bits; }
+#define read_ahead(span, block)
+#define END_READ_AHEAD(blocks, word)
+#endif
+
+#define BLOCK_VECTORS (256u / VECTOR)
 #define TILE_BLOCKS (ARENA_TILE / 256u)
 
+vector load_vector(place at, uint i) { return uintBitsToFloat(load_bits(at, i)); }
+void store_vector(place at, uint i, vector value) { store_bits(at, i, floatBitsToUint(value)); }
+
 struct arena_tile {
-    uint span, at, vectors; // which span, the tile's first vector in it, and how many it has
+    uint span, first, end; // which span, and the tile's blocks in it
 };
 
-// Tile `tile` of an arena of `blocks` blocks; past its end, a tile has no vectors.
+// Tile `tile` of an arena of `blocks` blocks; past its end, a tile has none.
 arena_tile tile_of(uint tile, uint blocks, uint span_shift)
 {
-    uint first = tile * TILE_BLOCKS;
-    uint vectors = first < blocks ? min(blocks - first, TILE_BLOCKS) * (256u / 4u) : 0u;
-    uint in_span = tile & ((1u << span_shift) - 1u);
-    return arena_tile(vectors > 0u ? tile >> span_shift : 0u, in_span * (ARENA_TILE / 4u), vectors);
+    uint before = tile * TILE_BLOCKS;
+    if (before >= blocks)
+        return arena_tile(0u, 0u, 0u);
+    uint first = (tile & ((1u << span_shift) - 1u)) * TILE_BLOCKS;
+    return arena_tile(tile >> span_shift, first, first + min(blocks - before, TILE_BLOCKS));
 }
 
 #endif

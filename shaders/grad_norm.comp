@@ -9,13 +9,6 @@
 
 ARGS(grad_norm_args);
 
-uint nonfinite(vec4 g)
-{
-    uvec4 exponent = floatBitsToUint(g) & 0x7f800000u;
-    uvec4 bad = uvec4(equal(exponent, uvec4(0x7f800000u)));
-    return bad.x + bad.y + bad.z + bad.w;
-}
-
 void main()
 {
     span_table spans = args.grad;
@@ -27,17 +20,27 @@ void main()
     uint bad = 0u;
     for (uint t = first; t < first + tiles; t++) {
         arena_tile tile = tile_of(t, blocks, span_shift);
-        f32x4 grad = f32x4(spans.v[tile.span]);
-        vec4 squares = vec4(0.0);
-        for (uint i = local_index; i < tile.vectors; i += local_size) {
-            vec4 g = grad.v[tile.at + i];
-            squares += g * g;
-            bad += nonfinite(g);
+        uvec2 span = spans.v[tile.span];
+        vector squares = vector(0.0);
+        vector_bits bads = vector_bits(0u);
+        for (uint block = tile.first; block < tile.end; block++) {
+            read_ahead(span, block);
+            place grad = place_of(span, block);
+            [[unroll]] for (uint i = 0u; i < BLOCK_VECTORS; i += local_size) {
+                vector_bits bits = load_bits(grad, i);
+                squares += uintBitsToFloat(bits) * uintBitsToFloat(bits);
+                bads += vector_bits(equal(bits & 0x7f800000u, vector_bits(0x7f800000u)));
+            }
         }
-        sum += (squares.x + squares.y) + (squares.z + squares.w);
+        sum += dot(squares, vector(1.0));
+        bad += bads.x + bads.y;
+#if VECTOR == 4
+        bad += bads.z + bads.w;
+#endif
     }
     sum = workgroup_sum(sum);
     bad = workgroup_sum(bad);
     if (local_index == 0u)
         args.partial.v[group_index()] = uvec2(floatBitsToUint(sum), bad);
+    END_READ_AHEAD(blocks, args.partial.v[0].x);
 }

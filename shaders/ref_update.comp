@@ -20,18 +20,21 @@ void main()
     uint first = group_index() * tiles;
     for (uint t = first; t < first + tiles; t++) {
         arena_tile tile = tile_of(t, blocks, span_shift);
-        if (tile.vectors == 0u)
-            return;
-        f32x4 ref = f32x4(refs.v[tile.span]), policy = f32x4(policies.v[tile.span]);
-        if (alpha == 1.0) {
-            u32x4 to = u32x4(uvec2(ref)), from = u32x4(uvec2(policy));
-            for (uint i = local_index; i < tile.vectors; i += local_size)
-                to.v[tile.at + i] = from.v[tile.at + i];
-        } else {
-            for (uint i = local_index; i < tile.vectors; i += local_size) {
-                vec4 r = ref.v[tile.at + i];
-                ref.v[tile.at + i] = r + alpha * (policy.v[tile.at + i] - r);
+        uvec2 ref_span = refs.v[tile.span], policy_span = policies.v[tile.span];
+        for (uint block = tile.first; block < tile.end; block++) {
+            read_ahead(ref_span, block);
+            read_ahead(policy_span, block);
+            place ref = place_of(ref_span, block), policy = place_of(policy_span, block);
+            if (alpha == 1.0) {
+                [[unroll]] for (uint i = 0u; i < BLOCK_VECTORS; i += local_size)
+                    store_bits(ref, i, load_bits(policy, i));
+                continue;
+            }
+            [[unroll]] for (uint i = 0u; i < BLOCK_VECTORS; i += local_size) {
+                vector r = load_vector(ref, i);
+                store_vector(ref, i, r + alpha * (load_vector(policy, i) - r));
             }
         }
     }
+    END_READ_AHEAD(blocks, args.results.v[0].ref_updates);
 }
