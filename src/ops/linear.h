@@ -45,7 +45,7 @@ uint64_t op_linear_scratch_bytes(const struct vk_device *device,
 void op_linear_use_scratch(struct vk_seq *s, vk_addr scratch, uint64_t bytes);
 
 // The tier that a device runs these with: the best it supports, or the one named in the environment
-// variable TRDPO_TIER (direct, shared), for tests and comparisons.
+// variable TRDPO_TIER (direct, shared), for tests and comparisons. Other ops follow it.
 enum vk_tier op_linear_tier(const struct vk_device *device);
 
 #endif

@@ -242,6 +242,8 @@ struct vk_device *vk_device_create(const struct vk_device_params *params)
     d->physical = chosen->handle;
     d->caps = chosen->caps;
     if (sys_env("TRDPO_NO_HOST_VISIBLE")) d->caps.host_visible = false;
+    bool one_subgroup = d->caps.kind == VK_KIND_CPU && !sys_env("TRDPO_GPU_WORKGROUPS");
+    d->default_local = one_subgroup ? d->caps.subgroup_size : 64;
     d->profile = params && params->profile;
     d->rates = vk_rates_guess(d->caps.kind);
     if (!choose_queue(d) || !open_logical(d) || !open_queue(d)) goto fail;

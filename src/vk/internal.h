@@ -7,6 +7,7 @@
 //                            message of it makes the next submission or wait fail, and a process
 //                            that destroys a device regardless aborts
 //   TRDPO_NO_HOST_VISIBLE=1  never map device memory: the staging path of discrete GPUs
+//   TRDPO_GPU_WORKGROUPS=1   workgroups of 64 on CPU devices too: several subgroups in each
 #ifndef TRDPO_VK_INTERNAL_H
 #define TRDPO_VK_INTERNAL_H
 
@@ -242,6 +243,7 @@ struct vk_device {
     VkQueue queue;
     struct vk_caps caps;
     uint32_t queue_family, timestamp_bits, max_local;
+    uint32_t default_local; // workgroup size of a launch that names none
     bool memory_budget, pin_subgroup_size, profile;
     bool lost, hung; // lost: nothing runs any more; hung: and it may never be idle again
 

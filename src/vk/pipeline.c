@@ -7,8 +7,7 @@
 
 uint32_t vk_local_size(const struct vk_device *device, const struct vk_launch *launch)
 {
-    if (launch->local) return launch->local;
-    return device->caps.kind == VK_KIND_CPU ? device->caps.subgroup_size : 64;
+    return launch->local ? launch->local : device->default_local;
 }
 
 static uint64_t hash_of(const struct vk_pipeline *key)
