@@ -14,10 +14,10 @@ static int compare_patterns(const void *a, const void *b)
     int order = memcmp(x->text, y->text, x->len < y->len ? x->len : y->len);
     if (order) return order;
     if (x->len != y->len) return x->len < y->len ? -1 : 1;
-    return (x->order > y->order) - (x->order < y->order);
+    return (x->order < y->order) - (x->order > y->order); // the last comes first
 }
 
-// Sorts; of tokens that normalise to one text the first stays.
+// Sorts; of tokens that normalise to one text the last stays, as in the library.
 static void finish_patterns(struct hf_patterns *p)
 {
     size_t kept = 0;
@@ -83,7 +83,7 @@ static bool read_token(struct hf_added *added, struct hf_vocab *vocab, const str
         return false;
     }
     struct hf_patterns *patterns = normalized ? &added->normalized : &added->plain;
-    // Special tokens go first where two normalise to the same text.
+    // The library lists special tokens before the others.
     p.order = (int)patterns->list.count - (special ? HF_MAX_IDS : 0);
     p.len = text.len;
     p.text = str_take(&text);
@@ -175,10 +175,14 @@ void hf_patterns_cut(const struct hf_patterns *patterns, const char *text, size_
         if (p->single_word &&
             (hf_word_at_end(text, begin) || hf_word_at_start(text + end, len - end)))
             continue;
-        if (p->lstrip) begin -= hf_space_at_end(text, begin);
+        if (p->lstrip) {
+            begin -= hf_space_at_end(text, begin);
+            if (begin < done) begin = done;
+        }
         if (p->rstrip) end += hf_space_at_start(text + end, len - end);
         if (begin > done) push_span(out, done, begin, -1);
-        push_span(out, begin, end, p->id);
+        // White space that another token took already leaves nothing of this one.
+        if (end > begin) push_span(out, begin, end, p->id);
         done = end;
     }
     if (done < len) push_span(out, done, len, -1);

@@ -39,12 +39,15 @@ static void lowercase(struct str *text)
     *text = out;
 }
 
+// Removes every combining mark, as the library does; accents are marks once decomposed.
 static void strip_accents(struct str *text)
 {
     struct str out = {0};
     for (size_t at = 0; at < text->len;) {
         uint32_t c = str_next_codepoint(text->data, text->len, &at);
-        if (utf8proc_category((utf8proc_int32_t)c) != UTF8PROC_CATEGORY_MN)
+        int category = utf8proc_category((utf8proc_int32_t)c);
+        if (category != UTF8PROC_CATEGORY_MN && category != UTF8PROC_CATEGORY_MC &&
+            category != UTF8PROC_CATEGORY_ME)
             str_append_codepoint(&out, c);
     }
     str_finish(text);
@@ -144,6 +147,10 @@ static bool load_replace(struct hf_norm *norm, const cJSON *json)
     if (!content) return err_user("content: missing");
     norm->regex = hf_regex_load(json_get(json, "pattern"));
     if (!norm->regex) return err_context("pattern");
+    if (hf_regex_matches_empty(norm->regex)) {
+        hf_regex_destroy(norm->regex);
+        return err_user("pattern: one that matches the empty text is not supported here");
+    }
     norm->text = mem_strdup(content);
     return true;
 }

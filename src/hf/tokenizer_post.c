@@ -30,24 +30,19 @@ static bool push_special(struct hf_ids *ids, const struct hf_vocab *vocab, const
     return true;
 }
 
-// Puts `outer` around what is there.
-static void wrap(struct hf_post *post, const struct hf_post *outer)
+// The library would take what one template makes for a pair of texts in the next.
+static bool take_turn(struct hf_post *post)
 {
-    struct hf_ids before = {0};
-    for (size_t i = 0; i < outer->before.count; i++)
-        ARRAY_PUSH(&before, outer->before.items[i]);
-    for (size_t i = 0; i < post->before.count; i++)
-        ARRAY_PUSH(&before, post->before.items[i]);
-    ARRAY_FREE(&post->before);
-    post->before = before;
-    for (size_t i = 0; i < outer->after.count; i++)
-        ARRAY_PUSH(&post->after, outer->after.items[i]);
+    if (post->taken) return err_user("more than one template in a sequence is not supported");
+    post->taken = true;
+    return true;
 }
 
-static bool read_template(struct hf_post *own, const struct hf_vocab *vocab, const cJSON *json)
+static bool load_template(struct hf_post *post, const struct hf_vocab *vocab, const cJSON *json)
 {
     const cJSON *single = json_get(json, "single"), *specials = json_get(json, "special_tokens");
     bool text_seen = false;
+    if (!take_turn(post)) return false;
     if (!cJSON_IsArray(single)) return err_user("single: expected a list");
     for (const cJSON *item = single->child; item; item = item->next) {
         const cJSON *sequence = json_get(item, "Sequence"), *token = json_get(item, "SpecialToken");
@@ -61,20 +56,11 @@ static bool read_template(struct hf_post *own, const struct hf_vocab *vocab, con
             if (strcmp(id, "A") != 0 || text_seen)
                 return err_user("single: the text must stand in it once, as sequence \"A\"");
             text_seen = true;
-        } else if (!push_special(text_seen ? &own->after : &own->before, vocab, specials, id)) {
+        } else if (!push_special(text_seen ? &post->after : &post->before, vocab, specials, id)) {
             return false;
         }
     }
     return text_seen || err_user("single: the text, sequence \"A\", is missing");
-}
-
-static bool load_template(struct hf_post *post, const struct hf_vocab *vocab, const cJSON *json)
-{
-    struct hf_post own = {0};
-    bool ok = read_template(&own, vocab, json);
-    if (ok) wrap(post, &own);
-    hf_post_finish(&own);
-    return ok;
 }
 
 // BertProcessing and RobertaProcessing: [text, id] of the tokens before and after.
@@ -82,17 +68,15 @@ static bool load_cls_sep(struct hf_post *post, const struct hf_vocab *vocab, con
 {
     static const char *const keys[2] = {"cls", "sep"};
     int32_t ids[2];
+    if (!take_turn(post)) return false;
     for (int i = 0; i < 2; i++) {
         const cJSON *pair = json_get(json, keys[i]);
         const cJSON *text = cJSON_IsArray(pair) ? pair->child : NULL;
         if (!text || !text->next) return err_user("%s: expected a token and its id", keys[i]);
         if (!read_known_id(vocab, text->next, &ids[i])) return err_context("%s", keys[i]);
     }
-    struct hf_post own = {0};
-    ARRAY_PUSH(&own.before, ids[0]);
-    ARRAY_PUSH(&own.after, ids[1]);
-    wrap(post, &own);
-    hf_post_finish(&own);
+    ARRAY_PUSH(&post->before, ids[0]);
+    ARRAY_PUSH(&post->after, ids[1]);
     return true;
 }
 

@@ -7,6 +7,7 @@
 
 struct hf_post {
     struct hf_ids before, after;
+    bool taken; // while loading: a template was read
 };
 
 // Reads the "post_processor" section (NULL: none).

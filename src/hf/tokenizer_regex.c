@@ -81,6 +81,13 @@ void hf_regex_destroy(struct hf_regex *r)
     mem_free(r);
 }
 
+bool hf_regex_matches_empty(const struct hf_regex *r)
+{
+    uint32_t empty = 0;
+    pcre2_pattern_info(r->code, PCRE2_INFO_MATCHEMPTY, &empty);
+    return empty != 0;
+}
+
 static int match(const struct hf_regex *r, const struct hf_matches *m)
 {
     PCRE2_SPTR text = (PCRE2_SPTR)m->text;

@@ -24,6 +24,9 @@ struct hf_regex *hf_regex_compile_literal(const char *text);
 struct hf_regex *hf_regex_load(const cJSON *pattern);
 void hf_regex_destroy(struct hf_regex *r); // accepts NULL
 
+// True if the pattern can match the empty text.
+bool hf_regex_matches_empty(const struct hf_regex *r);
+
 // Appends the PCRE2 form of an Oniguruma pattern.
 bool hf_regex_translate(const char *pattern, struct str *out);
 

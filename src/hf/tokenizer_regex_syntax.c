@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Members of a class that \w stands for.
-#define WORD "\\p{Alphabetic}\\p{M}\\p{N}\\p{Pc}"
+// Members of a class that \w stands for; of the other numbers Oniguruma takes Latin-1's.
+#define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 
 struct scan {
     const char *pattern, *at;

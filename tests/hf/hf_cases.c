@@ -89,13 +89,15 @@ static bool decodes_to(const struct hf_tokenizer *t, const cJSON *list, const st
 const char *cases_check(const struct hf_tokenizer *t, const cJSON *obj)
 {
     const cJSON *ids = json_get(obj, "ids");
-    struct str text = cases_text(obj, "text"), decoded = cases_text(obj, "decoded");
+    struct str text = cases_text(obj, "text"), decoded = {0};
     const char *wrong = NULL;
+    bool decode = json_get(obj, "decoded") != NULL;
+    if (decode) decoded = cases_text(obj, "decoded");
     if (!encodes_to(t, &text, false, ids))
         wrong = "ids";
     else if (!encodes_to(t, &text, true, json_get(obj, "ids_special")))
         wrong = "ids_special";
-    else if (!decodes_to(t, ids, &decoded))
+    else if (decode && !decodes_to(t, ids, &decoded))
         wrong = "decoded";
     str_finish(&text);
     str_finish(&decoded);

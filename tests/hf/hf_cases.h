@@ -17,7 +17,7 @@ struct str cases_text(const cJSON *obj, const char *key);
 bool cases_same_ids(const struct hf_ids *got, const cJSON *want);
 
 // Encodes the case's "text" and decodes its "ids", and compares with "ids", "ids_special" and
-// "decoded". NULL if all agree, else what does not.
+// "decoded" (which may be absent). NULL if all agree, else what does not.
 const char *cases_check(const struct hf_tokenizer *t, const cJSON *obj);
 
 // True if the text has a character that PCRE2's Unicode tables do not know: one that was not yet
