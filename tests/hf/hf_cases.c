@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "hf_files.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -130,4 +131,29 @@ bool cases_has_young(const struct str *text)
     }
     pcre2_match_data_free(data);
     return young;
+}
+
+static void put_member(cJSON *tree, const cJSON *member)
+{
+    cJSON_DeleteItemFromObjectCaseSensitive(tree, member->string);
+    assert_true(cJSON_AddItemToObject(tree, member->string, cJSON_Duplicate(member, true)));
+}
+
+struct hf_tokenizer *cases_load(const char *base, const cJSON *change)
+{
+    char *path = base ? str_format("%s/%s/tokenizer.json", TEST_FIXTURES, base) : NULL;
+    cJSON *tree = path ? json_parse_file(path, 0) : cJSON_CreateObject();
+    assert_non_null(tree);
+    for (const cJSON *member = change->child; member; member = member->next) {
+        bool merge = base && strcmp(member->string, "model") == 0 && cJSON_IsObject(member);
+        if (!merge) put_member(tree, member);
+        for (const cJSON *part = merge ? member->child : NULL; part; part = part->next)
+            put_member(json_get(tree, "model"), part);
+    }
+    char *text = json_print(tree, false);
+    files_put_text("tokenizer.json", text);
+    mem_free(text);
+    mem_free(path);
+    cJSON_Delete(tree);
+    return hf_tokenizer_load(files_path("."));
 }

@@ -20,6 +20,10 @@ bool cases_same_ids(const struct hf_ids *got, const cJSON *want);
 // "decoded" (which may be absent). NULL if all agree, else what does not.
 const char *cases_check(const struct hf_tokenizer *t, const cJSON *obj);
 
+// Loads the tokenizer.json of a fixture (NULL: an empty one) with members changed: those of "model"
+// one by one, the others whole. It is written to the folder of files_begin().
+struct hf_tokenizer *cases_load(const char *base, const cJSON *change);
+
 // True if the text has a character that PCRE2's Unicode tables do not know: one that was not yet
 // assigned when they were made. (Code points that will never be characters do not count.)
 bool cases_has_young(const struct str *text);

@@ -38,7 +38,10 @@ const char *files_path(const char *name)
 const char *files_put(const char *name, const void *bytes, size_t len)
 {
     const char *path = files_path(name);
-    assert_true(file_write_whole(path, bytes, len));
+    FILE *f = fopen(path, "wb"); // thousands of them: not synced
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, len, f), len);
+    assert_int_equal(fclose(f), 0);
     return path;
 }
 

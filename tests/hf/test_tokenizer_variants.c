@@ -17,36 +17,6 @@
 
 #define MOST_PRINTED 20
 
-static void put_member(cJSON *tree, const cJSON *member)
-{
-    cJSON_DeleteItemFromObjectCaseSensitive(tree, member->string);
-    assert_true(cJSON_AddItemToObject(tree, member->string, cJSON_Duplicate(member, true)));
-}
-
-// The variant's tokenizer.json, written to the test's folder.
-static struct hf_tokenizer *load_variant(const cJSON *variant)
-{
-    const char *base = NULL;
-    assert_true(json_get_string(variant, "base", &base));
-    char *path = base ? str_format("%s/%s/tokenizer.json", TEST_FIXTURES, base) : NULL;
-    cJSON *tree = path ? json_parse_file(path, 0) : cJSON_CreateObject();
-    assert_non_null(tree);
-    const cJSON *member;
-    cJSON_ArrayForEach(member, json_get(variant, "change"))
-    {
-        bool merge = base && strcmp(member->string, "model") == 0;
-        const cJSON *setting;
-        if (!merge) put_member(tree, member);
-        if (merge) cJSON_ArrayForEach(setting, member) put_member(json_get(tree, "model"), setting);
-    }
-    char *text = json_print(tree, false);
-    files_put_text("tokenizer.json", text);
-    mem_free(text);
-    mem_free(path);
-    cJSON_Delete(tree);
-    return hf_tokenizer_load(files_path("."));
-}
-
 // The decode without special tokens, which the shared cases do not have.
 static bool skips_special(const struct hf_tokenizer *t, const cJSON *obj)
 {
@@ -75,7 +45,9 @@ static void test_variants(void **state)
         cJSON *variant = cases_parse(line, len);
         const char *name = NULL;
         assert_true(json_get_string(variant, "name", &name));
-        struct hf_tokenizer *t = load_variant(variant);
+        const char *base = NULL;
+        assert_true(json_get_string(variant, "base", &base));
+        struct hf_tokenizer *t = cases_load(base, json_get(variant, "change"));
         if (!t) fail_msg("%s: %s", name, err_message());
         const cJSON *obj;
         cJSON_ArrayForEach(obj, json_get(variant, "cases"))
