@@ -87,9 +87,6 @@ static bool read_sizes(struct hf_config *c, const cJSON *json)
             c->hidden_size, c->heads);
     c->head_dim = c->hidden_size / c->heads;
     if (!read_size(json, "head_dim", MAX_HEAD_DIM, &c->head_dim)) return false;
-    if (c->head_dim > MAX_HEAD_DIM)
-        return err_user("hidden_size / num_attention_heads: %d is out of range 2 to %d",
-                        c->head_dim, MAX_HEAD_DIM);
     if (c->head_dim % 2 != 0)
         return err_user("head_dim: %d is odd; rotary positions turn pairs of channels",
                         c->head_dim);

@@ -32,10 +32,8 @@ struct hf_config {
 // Reads DIR/config.json (or the file itself, if `path` is a file). Everything is checked: an
 // unsupported model_type (the message lists those supported), zero, negative, huge or inconsistent
 // sizes, settings that would change the arithmetic and are not implemented (pretraining_tp > 1,
-// another activation, unknown rope type, sliding window, ...).
+// another activation, unknown rope type, sliding window, ...). The end tokens are those of
+// generation_config.json beside it, if that names any.
 bool hf_config_load(struct hf_config *config, const char *path);
-
-// eos ids of generation_config.json if it has them, else of config.json; -1-free list.
-// (hf_config_load already merges generation_config.json beside config.json.)
 
 #endif
