@@ -1,19 +1,20 @@
 #!/usr/bin/env python3
-"""Makes tests/fixtures/tokenizers.jsonl: what the Hugging Face library makes of tokenizer variants.
+"""Makes tests/fixtures/tokenizers.jsonl.gz: what the Hugging Face library makes of tokenizer variants.
 
     python tools/fixtures_tokenizer.py OUTPUT_FILE [--texts N] [--seed N] [--any-version]
 
 Needs `tokenizers` only. Each line is one variant: its name, `base` (a folder of tests/fixtures whose
 tokenizer.json it changes, or null), `change` (top-level members of tokenizer.json to put in; "model"
 is merged member by member), and cases: text, ids, ids_special, decoded, decoded_skip (the decode of
-ids_special without special tokens); the last two may be absent. Seeded: run twice, it writes the same bytes. With a large --texts
-it is a random trial of the C code against the library (which differs in a character or two that its
-own older Unicode tables lack):
+ids_special without special tokens); the last two may be absent. Seeded: run twice, it writes the same
+bytes. With a large --texts it is a random trial of the C code against the library (which differs in a
+character or two that its own older Unicode tables lack):
 
     TRDPO_TOKENIZER_VARIANTS=FILE build/tests/hf/test_tokenizer_variants
 """
 
 import argparse
+import gzip
 import json
 import os
 import random
@@ -205,13 +206,16 @@ def variants():
         yield name, None, change
 
 
-FRAGMENTS = ["<a>", "<a>b", " the", "the", "ing", "é", "É", "éa", "ÖA", "öa", "Cd", "cd", "e\u0301", "<<", "<a", "a", "b", "ab", "Ab", "AB", "Ax", "ax", "aa", "aaab",
-             "abab", " ", "  ", "    ", "\n", "\r\n", "\t", "\u00a0", "\u0085", "\u180e", "\u200b", "\u3000", "\u2028", "q", "x  y",
-             "x", "{", "}", "]", "-", "^", "c", "d", "1", "23", "456", "½", "²", "Ⅷ", "ⓐ", "\u0662", "'s", "'S", "'ſ", "'LL",
-             "'re", "K", "ß", "ss", "Straße", "ǆ", "ǅ", "İ", "ı", "Σ", "ς", "ﬁ", "Å", "한", "\u1112\u1161\u11ab", "中", "漢", "々",
-             "〆", "·", "、", "_", "‿", "🚀", "👩\u200d🔬", "<|end|>", "<|pad|>", "<s>", "</s>", "<unk>", "<0x0A>", "▁", "Ġ", "Ċ",
-             ".", "!?", "$", "+", "`", "\\", "/", "\u0301", "\u0327", "A\u030a", "α", "Ж", "א", "ا", "ก", "\x0b", "\x1f", "\x7f",
-             "\u200c", "x{y"]
+FRAGMENTS = [
+    "<a>", "<a>b", " the", "the", "ing", "é", "É", "éa", "ÖA", "öa", "Cd", "cd", "e\u0301", "<<", "<a", "a",
+    "b", "ab", "Ab", "AB", "Ax", "ax", "aa", "aaab", "abab", " ", "  ", "    ", "\n", "\r\n", "\t",
+    "\u00a0", "\u0085", "\u180e", "\u200b", "\u3000", "\u2028", "q", "x  y", "x", "{", "}", "]", "-", "^",
+    "c", "d", "1", "23", "456", "½", "²", "Ⅷ", "ⓐ", "٢", "'s", "'S", "'ſ", "'LL", "'re", "K", "\u212a", "ß", "ss",
+    "Straße", "ǆ", "ǅ", "İ", "ı", "Σ", "ς", "ﬁ", "Å", "한", "\u1112\u1161\u11ab", "中", "漢", "々", "〆", "·",
+    "、", "_", "‿", "🚀", "👩\u200d🔬", "<|end|>", "<|pad|>", "<s>", "</s>", "<unk>", "<0x0A>", "▁", "Ġ", "Ċ",
+    ".", "!?", "$", "+", "`", "\\", "/", "\u0301", "\u0327", "A\u030a", "α", "Ж", "א", "ا", "ก", "\x0b",
+    "\x1f", "\x7f", "\u200c", "x{y",
+]
 
 
 # Two normalised tokens must not become the same text: which of them the library then finds differs
@@ -249,7 +253,7 @@ def make_line(name, base, change, texts, rng):
     for attempt in range(20 * texts):
         if len(cases) == texts:
             break
-        text = make_text(rng) if attempt else " <a> AB<a>b the\n q\tab"
+        text = make_text(rng) if attempt > 1 else "a".join(FRAGMENTS) if attempt else " <a> AB<a>b the\n q\tab"
         try:
             ids = tokenizer.encode(text, add_special_tokens=False).ids
             special = tokenizer.encode(text).ids
@@ -276,9 +280,10 @@ def main():
     if tokenizers.__version__ != VERSION and not args.any_version:
         sys.exit("tokenizers is %s, the fixture is of %s (--any-version)" % (tokenizers.__version__, VERSION))
     rng = random.Random(args.seed)
-    with open(args.output, "w", encoding="utf-8") as out:
-        for name, base, change in variants():
-            out.write(json.dumps(make_line(name, base, change, args.texts, rng), ensure_ascii=False) + "\n")
+    lines = [json.dumps(make_line(name, base, change, args.texts, rng), ensure_ascii=False) + "\n"
+             for name, base, change in variants()]
+    with open(args.output, "wb") as out:
+        out.write(gzip.compress("".join(lines).encode(), 9, mtime=0))
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ static void test_variants(void **state)
     struct file_lines lines;
     const char *line;
     size_t len, cases = 0, wrong = 0;
-    assert_true(file_lines_open(&lines, path ? path : TEST_FIXTURES "/tokenizers.jsonl"));
+    assert_true(file_lines_open(&lines, path ? path : TEST_FIXTURES "/tokenizers.jsonl.gz"));
     while (file_lines_next(&lines, &line, &len) && line) {
         cJSON *variant = cases_parse(line, len);
         const char *name = NULL;
