@@ -55,6 +55,9 @@ const struct cli_option *cli_command_options(const struct cli_command *c); // it
 void cli_help(struct str *out);
 void cli_help_command(const struct cli_command *c, struct str *out);
 
+// The commands and their options as sections of a manual page (troff), appended to `out`. man.c
+void cli_manual(struct str *out);
+
 // The command of the first words ("data", "check"); *used tells how many words it took. NULL with
 // err_user where there is none, with the nearest name.
 const struct cli_command *cli_find_command(int count, char *const *words, int *used);
