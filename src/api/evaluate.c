@@ -28,7 +28,7 @@ static bool read_files(struct evaluation *e)
     const struct api_evaluation *p = e->params;
     if (!api_model_read(&e->policy, p->model)) return false;
     if (p->ref_model) {
-        if (!api_model_read(&e->ref, p->ref_model)) return false;
+        if (!api_model_read_config(&e->ref, p->ref_model)) return false;
         if (!api_model_same_shape(&e->policy, &e->ref))
             return err_user("the reference %s has another shape than the model %s", p->ref_model,
                             p->model);

@@ -7,14 +7,19 @@
 #include "base/str.h"
 #include "vk/device.h"
 
-bool api_model_read(struct api_model *m, const char *dir)
+bool api_model_read_config(struct api_model *m, const char *dir)
 {
     *m = (struct api_model){.dir = mem_strdup(dir)};
     if (!file_is_dir(dir))
         return err_user("%s is not a folder with a model (config.json, model.safetensors, "
                         "tokenizer.json)",
                         dir);
-    if (!hf_config_load(&m->hf, dir)) return false;
+    return hf_config_load(&m->hf, dir);
+}
+
+bool api_model_read(struct api_model *m, const char *dir)
+{
+    if (!api_model_read_config(m, dir)) return false;
     m->tokenizer = hf_tokenizer_load(dir);
     if (!m->tokenizer) return false;
     int32_t ids = hf_tokenizer_id_count(m->tokenizer);

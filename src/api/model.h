@@ -18,8 +18,10 @@ struct api_model {
 };
 
 // Reads config.json and the tokenizer and checks that they belong together. api_model_finish() is
-// due after a failure too.
+// due after a failure too. The second reads config.json alone: for a reference, whose folder needs
+// no tokenizer.
 bool api_model_read(struct api_model *m, const char *dir);
+bool api_model_read_config(struct api_model *m, const char *dir);
 
 // Lays the weights out for `device` without loading them: what memory plans need.
 bool api_model_plan(struct api_model *m, struct vk_device *device);

@@ -36,7 +36,7 @@ static const struct cli_option options[] = {
 
 const struct cli_command cli_command_eval = {
     .name = "eval",
-    .summary = "preference metrics of a model on a dataset, as JSON",
+    .summary = "judge a model on preferences, as one JSON object",
     .synopsis = "--model DIR --dataset FILE [options]",
     .details = "Prints one JSON object: eval_loss, eval_rewards/accuracies and so on, under TRL's\n"
                "names. --per_row writes one object a row, in the order of the file: row (line\n"

@@ -106,7 +106,7 @@ static const struct cli_option options[] = {
 
 const struct cli_command cli_command_tokenize = {
     .name = "tokenize",
-    .summary = "text to token ids and back, as JSON lines",
+    .summary = "turn text into token ids and back, as JSON lines",
     .synopsis = "--model DIR [options]",
     .details =
         "Reads objects with \"text\" and prints objects with \"ids\", one a line; with --decode\n"

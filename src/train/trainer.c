@@ -68,7 +68,7 @@ static void describe(const struct train_run *run, struct str *out)
 static bool append_metrics(struct train_run *run, const char *line)
 {
     const struct train_hooks *hooks = run->hooks;
-    if (hooks->on_metrics && !hooks->on_metrics(hooks->ctx, line)) run->stop = true;
+    if (hooks->on_metrics && !run->stop && !hooks->on_metrics(hooks->ctx, line)) run->stop = true;
     return train_dir_append_metrics(run, line);
 }
 

@@ -17,7 +17,7 @@ struct train_hooks {
     // by the caller, or NULL.
     struct vk_device *(*open_device)(void *ctx);
     // Told each line of metrics.jsonl, without its newline. False: save a checkpoint and stop, as a
-    // stop signal does. May be NULL.
+    // stop signal does; it is not called again. May be NULL.
     bool (*on_metrics)(void *ctx, const char *json);
     void *ctx;
 };
