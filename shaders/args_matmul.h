@@ -37,7 +37,7 @@ struct matmul_direct_args {
 
 // matmul_pack: `outer` rows of a, or columns of b, by `depth`. The operand's element (o, k) is
 // from[o * stride + k], or from[k * stride + o], by a specialization constant.
-#define MATMUL_PACK_DEPTH 64 // of a workgroup
+#define MATMUL_PACK_DEPTH 128 // of a workgroup
 struct matmul_pack_args {
     ADDRESS(f32) from;
     ADDRESS(u32x2) to;

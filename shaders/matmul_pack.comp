@@ -37,6 +37,16 @@ vec2 load_pair(f32 from, uint line, uint stride, uint at, uint end, bool in_use)
     return pair;
 }
 
+const uint BLOCKS = 4; // divides the blocks of a workgroup for up to 64 lanes
+const uint k_pairs = MATMUL_PACK_DEPTH / 2u, o_pairs = PANEL / 2u;
+
+// First row or column, counted in the panel, and first k, counted in the workgroup's, of block i.
+// Lanes follow the operand's order in memory.
+uvec2 place(uint i)
+{
+    return 2u * (BY_DEPTH ? uvec2(i / k_pairs, i % k_pairs) : uvec2(i % o_pairs, i / o_pairs));
+}
+
 void main()
 {
     f32 from = args.from;
@@ -49,30 +59,34 @@ void main()
     // Panels and steps that the product will not read.
     uint end = first < outer ? (depth + MATMUL_DEPTH_STEP - 1u) / MATMUL_DEPTH_STEP * MATMUL_DEPTH_STEP
                              : 0u;
-    const uint k_pairs = MATMUL_PACK_DEPTH / 2u, o_pairs = PANEL / 2u;
+    uint chunk = gl_WorkGroupID.x * MATMUL_PACK_DEPTH;
 
-    for (uint i = local_index; i < k_pairs * o_pairs; i += local_size) {
-        uint in_k = 2u * (BY_DEPTH ? i % k_pairs : i / o_pairs);
-        uint in_o = 2u * (BY_DEPTH ? i / k_pairs : i % o_pairs);
-        uint k = gl_WorkGroupID.x * MATMUL_PACK_DEPTH + in_k, o = first + in_o;
-        vec2 v0, v1;
-        if (BY_DEPTH) {
-            v0 = load_pair(from, o, stride, k, depth, o < outer);
-            v1 = load_pair(from, o + 1u, stride, k, depth, o + 1u < outer);
-        } else {
-            v0 = load_pair(from, k, stride, o, outer, k < depth);
-            v1 = load_pair(from, k + 1u, stride, o, outer, k + 1u < depth);
+    // BLOCKS loads before their stores, so that several misses are under way at once.
+    for (uint i = local_index; i < k_pairs * o_pairs; i += local_size * BLOCKS) {
+        vec2 v0[BLOCKS], v1[BLOCKS];
+        [[unroll]] for (uint n = 0; n < BLOCKS; n++) {
+            uvec2 in_panel = place(i + n * local_size);
+            uint o = first + in_panel.x, k = chunk + in_panel.y;
+            if (BY_DEPTH) {
+                v0[n] = load_pair(from, o, stride, k, depth, o < outer);
+                v1[n] = load_pair(from, o + 1u, stride, k, depth, o + 1u < outer);
+            } else {
+                v0[n] = load_pair(from, k, stride, o, outer, k < depth);
+                v1[n] = load_pair(from, k + 1u, stride, o, outer, k + 1u < depth);
+            }
         }
-        if (BY_DEPTH != ROWS) { // v0 and v1 become the pairs that are neighbours in the panel
-            vec2 t = vec2(v0.x, v1.x);
-            v1 = vec2(v0.y, v1.y);
-            v0 = t;
-        }
-        uint at = ROWS ? to_at + k / 4u * (2u * PANEL) + in_o * 2u + k % 4u / 2u
-                       : to_at + k * o_pairs + in_o / 2u;
-        if (k < end) {
-            to.v[at] = packUint2x32(floatBitsToUint(v0));
-            to.v[at + (ROWS ? 2u : o_pairs)] = packUint2x32(floatBitsToUint(v1));
+        [[unroll]] for (uint n = 0; n < BLOCKS; n++) {
+            uvec2 in_panel = place(i + n * local_size);
+            uint o = in_panel.x, k = chunk + in_panel.y;
+            // Neighbours in memory become neighbours in the panel.
+            bool turn = BY_DEPTH != ROWS;
+            vec2 w0 = turn ? vec2(v0[n].x, v1[n].x) : v0[n];
+            vec2 w1 = turn ? vec2(v0[n].y, v1[n].y) : v1[n];
+            uint at = ROWS ? k / 4u * (2u * PANEL) + o * 2u + k % 4u / 2u : k * o_pairs + o / 2u;
+            if (k < end) {
+                to.v[to_at + at] = packUint2x32(floatBitsToUint(w0));
+                to.v[to_at + at + (ROWS ? 2u : o_pairs)] = packUint2x32(floatBitsToUint(w1));
+            }
         }
     }
 }

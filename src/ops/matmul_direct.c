@@ -6,8 +6,8 @@
 #include "base/error.h"
 
 #define LANE_COLS 2
-#define DEPTH_SLAB 2048 // a panel of this depth stays in a second-level cache
-#define SCRATCH_MOST ((uint64_t)64 << 20)
+#define DEPTH_SLAB 2048                   // a panel of this depth stays in a second-level cache
+#define SCRATCH_MOST ((uint64_t)32 << 20) // so that panels are still in a cache when they are used
 #define PLAIN_ROWS 4
 
 static uint32_t round_up(uint32_t value, uint32_t to)
