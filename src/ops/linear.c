@@ -51,7 +51,7 @@ void matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier t
     CHECK(!p->live || array_ok(s, p->live, 1, 1));
     if (tier == VK_TIER_SHARED)
         matmul_shared(s, p);
-    else if (!matmul_direct(s, p))
+    else if (!matmul_direct(s, p) && !matmul_few(s, p))
         matmul_plain(s, p);
 }
 

@@ -29,9 +29,10 @@ struct matmul matmul_of_bwd_weight(const struct op_linear_bwd_weight *p); // wit
 
 // ---- the tiers ----
 
-// Packed panels and a register tile: false if it wants scratch that is not there, or the device is
-// none for it. Then matmul_plain() does.
+// Packed panels and a register tile; or few rows of operands as they are: false if the device or
+// the product is none for it, or wants scratch that is not there. matmul_plain() takes everything.
 bool matmul_direct(struct vk_seq *s, const struct matmul *p);
+bool matmul_few(struct vk_seq *s, const struct matmul *p);
 void matmul_plain(struct vk_seq *s, const struct matmul *p);
 uint64_t matmul_direct_scratch(const struct vk_device *device, uint32_t rows, uint32_t cols,
                                uint32_t depth);

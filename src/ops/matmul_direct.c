@@ -8,6 +8,7 @@
 #define LANE_COLS 2
 #define DEPTH_SLAB 2048                   // a panel of this depth stays in a second-level cache
 #define SCRATCH_MOST ((uint64_t)32 << 20) // so that panels are still in a cache when they are used
+#define FEW_ROWS 8
 #define PLAIN_ROWS 4
 
 static uint32_t round_up(uint32_t value, uint32_t to)
@@ -38,13 +39,13 @@ static uint32_t panel_cols(const struct vk_device *device)
     return LANE_COLS * vk_device_caps(device)->subgroup_size;
 }
 
-static bool suits(const struct vk_device *device, uint32_t rows, uint32_t cols, uint32_t depth)
+// Kernels that broadcast from lane to lane are made for the subgroups of CPUs.
+static bool broadcasts(const struct vk_device *device)
 {
     const struct vk_caps *caps = vk_device_caps(device);
     uint32_t lanes = caps->subgroup_size;
-    // Packing must pay for itself; wider or odder subgroups than CPUs have are not for this kernel.
     return caps->kind == VK_KIND_CPU && caps->int64 && caps->subgroup_ballot && lanes >= 4 &&
-           lanes <= 32 && (lanes & (lanes - 1)) == 0 && rows >= 8 && cols >= 8 && depth >= 8;
+           lanes <= 32 && (lanes & (lanes - 1)) == 0;
 }
 
 // Rows, columns and depth that are packed at a time.
@@ -57,7 +58,8 @@ struct slabs {
 static bool plan(const struct vk_device *device, uint64_t scratch, uint32_t rows, uint32_t cols,
                  uint32_t depth, struct slabs *slabs)
 {
-    if (!suits(device, rows, cols, depth)) return false;
+    // Packing must pay for itself.
+    if (!broadcasts(device) || rows <= FEW_ROWS || cols < 8 || depth < 8) return false;
     *slabs = (struct slabs){.tile_rows = tile_rows(rows), .tile_cols = panel_cols(device)};
     slabs->depth = depth < DEPTH_SLAB ? round_up(depth, MATMUL_DEPTH_STEP) : DEPTH_SLAB;
     uint64_t line = sizeof(float) * (uint64_t)slabs->depth;
@@ -169,6 +171,30 @@ bool matmul_direct(struct vk_seq *s, const struct matmul *p)
     return true;
 }
 
+#define MATMUL_ARGS(p)                                                                             \
+    .y = (p)->y, .a = (p)->a, .b = (p)->b, .bias = (p)->bias, .add = (p)->add, .live = (p)->live,  \
+    .rows = (p)->rows, .cols = (p)->cols, .depth = (p)->depth,                                     \
+    .a_row = (p)->a_by_depth ? (p)->depth : 1, .a_col = (p)->a_by_depth ? 1 : (p)->rows,           \
+    .b_row = (p)->b_by_depth ? 1 : (p)->cols, .b_col = (p)->b_by_depth ? (p)->depth : 1,           \
+    .live_from = (p)->live_from, .live_depth = (p)->live_depth
+
+bool matmul_few(struct vk_seq *s, const struct matmul *p)
+{
+    const struct vk_device *device = vk_seq_device(s);
+    if (!broadcasts(device) || p->rows > FEW_ROWS || !p->a_by_depth || !p->b_by_depth ||
+        p->live_depth || p->depth % 2 || p->a % 8 || p->b % 8)
+        return false;
+    uint32_t lanes = vk_device_caps(device)->subgroup_size;
+    uint32_t rows = p->rows <= 2 ? p->rows : 4;
+    struct vk_launch launch = groups2((p->cols + lanes - 1) / lanes, (p->rows + rows - 1) / rows);
+    launch.local = lanes;
+    launch.spec_count = 1;
+    launch.spec[0] = rows;
+    vk_cost(s, 2.0 * p->rows * p->cols * p->depth, matmul_bytes(p));
+    DISPATCH_AS(s, matmul_few, matmul, launch, MATMUL_ARGS(p));
+    return true;
+}
+
 void matmul_plain(struct vk_seq *s, const struct matmul *p)
 {
     uint32_t local = vk_device_caps(vk_seq_device(s))->subgroup_size;
@@ -178,9 +204,5 @@ void matmul_plain(struct vk_seq *s, const struct matmul *p)
     launch.spec_count = 1;
     launch.spec[0] = PLAIN_ROWS;
     vk_cost(s, 2.0 * p->rows * p->cols * p->depth, matmul_bytes(p));
-    DISPATCH_AS(s, matmul_plain, matmul, launch, .y = p->y, .a = p->a, .b = p->b, .bias = p->bias,
-                .add = p->add, .live = p->live, .rows = p->rows, .cols = p->cols, .depth = p->depth,
-                .a_row = p->a_by_depth ? p->depth : 1, .a_col = p->a_by_depth ? 1 : p->rows,
-                .b_row = p->b_by_depth ? 1 : p->cols, .b_col = p->b_by_depth ? p->depth : 1,
-                .live_from = p->live_from, .live_depth = p->live_depth);
+    DISPATCH_AS(s, matmul_plain, matmul, launch, MATMUL_ARGS(p));
 }

@@ -200,7 +200,8 @@ static void linear_bwd_weight(struct check *c, const uint32_t *n)
 static const struct check_case cases[] = {
     SIZES(linear_fwd),
     CASE(linear_fwd, 40, 40, 4200, 39, 0, BIAS | ADD, 0), // more than one slab of the depth
-    CASE(linear_fwd, 8, 512, 256, 0, 0, 0, 0),
+    CASE(linear_fwd, 8, 512, 256, 7, 0, BIAS | ADD, 0), CASE(linear_fwd, 2, 33, 34, 0, 0, 0, 0),
+    CASE(linear_fwd, 5, 259, 70, 0, 1, IN_PLACE, 0), CASE(linear_fwd, 3, 17, 31, 0, 0, ADD, 0),
     REAL_SIZES(linear_fwd), TIMED(linear_fwd, 1, 768, 256), TIMED(linear_fwd, 8, 4096, 256),
     SIZES(linear_bwd_input),
     CASE(linear_bwd_input, 40, 4200, 40, 39, 0, ADD, 0),
