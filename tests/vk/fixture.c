@@ -42,7 +42,7 @@ int fixture_skip(void)
 {
     const char *wanted = sys_env("TRDPO_VALIDATION");
     // Programs run by hand leave the user's own cache alone.
-    sys_env_default("XDG_CACHE_HOME", "test-cache");
+    sys_env_default("XDG_CACHE_HOME", TEST_CACHE);
     if (!wanted || vk_validation_installed()) return 0;
     fprintf(stderr, "skipped: the Vulkan validation layer is not installed\n");
     return 77;
