@@ -16,8 +16,9 @@ struct vk_profile_row {
 bool vk_profile(struct vk_device *device, struct vk_profile_row **rows, size_t *count);
 void vk_profile_reset(struct vk_device *device);
 
-// Device seconds between the first and last timestamp of all submissions since the reset, and the
-// part of it in which no submission ran.
+// Device seconds between the first and last timestamp of all sequences' submissions since the
+// reset, and the part of it in which none of them ran (uploads and other single copies are not
+// timed).
 void vk_profile_span(struct vk_device *device, double *busy, double *idle);
 
 // Prints the table: kernel, calls, ms, GFLOP/s, GB/s, share.

@@ -222,8 +222,9 @@ VkCommandBuffer vk_transient_begin(struct vk_device *device)
         return VK_NULL_HANDLE;
     }
     struct vk_transient *free = NULL;
+    vk_done(device, device->submitted); // asks once how far the device is
     for (size_t i = 0; i < device->transients.count && !free; i++)
-        if (vk_done(device, device->transients.items[i].ticket))
+        if (device->transients.items[i].ticket <= device->completed)
             free = &device->transients.items[i];
     if (!free) {
         struct vk_transient fresh = {0};

@@ -262,6 +262,7 @@ void vk_copy(struct vk_seq *s, vk_addr dst, vk_addr src, uint64_t bytes)
 
 static bool record(struct vk_seq *s)
 {
+    CHECK(vk_done(s->device, s->ticket)); // commands in flight must stay as they are
     if (s->times_recorded++ == 0) s->rates = s->device->rates;
     s->recorded = s->failed = s->in_group = false;
     s->commands.count = s->piece_count = 0;
@@ -313,7 +314,8 @@ static bool tune(struct vk_seq *s)
     vk_seq_harvest(s);
     double budget = d->rates.budget;
     bool too_long = s->longest > 2 * budget;
-    bool too_short = s->piece_count > 1 && s->total < budget / 4 * (double)s->piece_count;
+    bool too_short =
+        !d->profile && s->piece_count > 1 && s->total < budget / 4 * (double)s->piece_count;
     if ((too_long || too_short) && s->times_recorded < MOST_RECORDINGS) s->recorded = false;
     return true;
 }

@@ -47,10 +47,10 @@ static void replay(void **state)
     assert_ok(vk_write(f->device, c.y, y, COUNT * 4));
     struct vk_seq *s = vk_seq_create(f->device, "chain", record_chain, &c);
     assert_int_equal(vk_seq_submissions(s), 0);
-    for (int i = 0; i < 150; i++)
+    for (int i = 0; i < 60; i++)
         assert_ok(vk_seq_submit(s));
     assert_ok(vk_wait_all(f->device));
-    expect_chain(y, STEPS, 150);
+    expect_chain(y, STEPS, 60);
     assert_words(f->device, c.y, y, COUNT);
     vk_seq_destroy(s);
     mem_free(y);
