@@ -27,11 +27,11 @@ void main()
     matmul_bounds(args.live, args.live_from, args.live_depth != 0u, rows, depth);
     uint col = gl_WorkGroupID.x * lanes + lane, row = gl_WorkGroupID.y * TILE_ROWS;
     // Lanes without a column and rows out of use repeat the last one.
-    uint b_at = min(col, cols - 1u) * pairs;
+    uint b_at = min(col, cols - 1u) * (args.b_col / 2u);
     uint a_at[TILE_ROWS];
     vec2 sum[TILE_ROWS];
     [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
-        a_at[i] = min(row + i, max(rows, 1u) - 1u) * pairs;
+        a_at[i] = min(row + i, max(rows, 1u) - 1u) * (args.a_row / 2u);
         sum[i] = vec2(0.0);
     }
     uint end = row < rows ? pairs : 0u;

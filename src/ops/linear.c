@@ -1,6 +1,7 @@
 #include "ops/linear.h"
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/system.h"
 #include "ops/kernels.h"
 #include "ops/matmul.h"
@@ -18,9 +19,15 @@ enum vk_tier op_linear_tier(const struct vk_device *device)
     } names[] = {{"direct", VK_TIER_DIRECT}, {"shared", VK_TIER_SHARED}};
     const struct vk_caps *caps = vk_device_caps(device);
     const char *wanted = sys_env("TRDPO_TIER");
+    static bool warned;
     for (size_t i = 0; wanted && i < sizeof names / sizeof *names; i++)
         if (strcmp(wanted, names[i].name) == 0 && (caps->tiers & names[i].tier))
             return names[i].tier;
+    if (wanted && *wanted && !warned) {
+        log_warn("TRDPO_TIER: there is no '%s' for this device, only direct and shared; ignored",
+                 wanted);
+        warned = true;
+    }
     // Software devices keep shared memory in ordinary memory and gain nothing by it.
     return caps->kind == VK_KIND_CPU || !(caps->tiers & VK_TIER_SHARED) ? VK_TIER_DIRECT
                                                                         : VK_TIER_SHARED;
@@ -38,6 +45,32 @@ static bool array_ok(struct vk_seq *s, vk_addr addr, uint64_t rows, uint64_t col
     return count <= ELEMENTS_MOST && vk_range_ok(vk_seq_device(s), addr, count * sizeof(float));
 }
 
+uint32_t matmul_a_stride(const struct matmul *p)
+{
+    return p->a_stride ? p->a_stride : p->a_by_depth ? p->depth : p->rows;
+}
+
+uint32_t matmul_b_stride(const struct matmul *p)
+{
+    return p->b_stride ? p->b_stride : p->b_by_depth ? p->depth : p->cols;
+}
+
+// The product over at most MATMUL_DEPTH_MOST steps from k on, added to what those before it gave.
+static struct matmul depth_part(const struct matmul *p, uint32_t k)
+{
+    struct matmul part = *p;
+    part.a_stride = matmul_a_stride(p);
+    part.b_stride = matmul_b_stride(p);
+    part.a += sizeof(float) * (p->a_by_depth ? k : (uint64_t)k * part.a_stride);
+    part.b += sizeof(float) * (p->b_by_depth ? k : (uint64_t)k * part.b_stride);
+    part.depth = p->depth - k < MATMUL_DEPTH_MOST ? p->depth - k : MATMUL_DEPTH_MOST;
+    if (p->live_depth) part.live_from += k;
+    if (k == 0) return part;
+    part.add = p->y;
+    part.bias = 0;
+    return part;
+}
+
 void matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier tier)
 {
     if (p->rows == 0 || p->cols == 0) return;
@@ -49,10 +82,14 @@ void matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier t
     CHECK(!p->bias || array_ok(s, p->bias, 1, p->cols));
     CHECK(!p->add || array_ok(s, p->add, p->rows, p->cols));
     CHECK(!p->live || array_ok(s, p->live, 1, 1));
-    if (tier == VK_TIER_SHARED)
-        matmul_shared(s, p);
-    else if (!matmul_direct(s, p) && !matmul_few(s, p))
-        matmul_plain(s, p);
+    if (tier == VK_TIER_DIRECT && matmul_direct(s, p)) return;
+    for (uint32_t k = 0; k < p->depth; k += MATMUL_DEPTH_MOST) {
+        struct matmul part = depth_part(p, k);
+        if (tier == VK_TIER_SHARED)
+            matmul_shared(s, &part);
+        else if (!matmul_few(s, &part))
+            matmul_plain(s, &part);
+    }
 }
 
 void matmul_record(struct vk_seq *s, const struct matmul *p)

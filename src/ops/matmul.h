@@ -15,6 +15,7 @@ struct matmul {
     uint32_t rows, cols, depth;
     bool a_by_depth, b_by_depth, live_depth;
     uint32_t live_from;
+    uint32_t a_stride, b_stride; // between lines of a and of b; 0: no gap
 };
 
 // Records the product with the device's tier, or with the one given. Its dispatches follow each
@@ -28,6 +29,14 @@ struct matmul matmul_of_bwd_input(const struct op_linear_bwd_input *p);
 struct matmul matmul_of_bwd_weight(const struct op_linear_bwd_weight *p); // without dbias
 
 // ---- the tiers ----
+
+// Long sums are cut at this depth and the parts added up: one long sum in fp32 loses digits. It
+// also lets a panel stay in a second-level cache.
+#define MATMUL_DEPTH_MOST 2048
+
+// Between lines of an operand.
+uint32_t matmul_a_stride(const struct matmul *p);
+uint32_t matmul_b_stride(const struct matmul *p);
 
 // Packed panels and a register tile; or few rows of operands as they are: false if the device or
 // the product is none for it, or wants scratch that is not there. matmul_plain() takes everything.

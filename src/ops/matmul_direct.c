@@ -6,7 +6,6 @@
 #include "base/error.h"
 
 #define LANE_COLS 2
-#define DEPTH_SLAB 2048                   // a panel of this depth stays in a second-level cache
 #define SCRATCH_MOST ((uint64_t)32 << 20) // so that panels are still in a cache when they are used
 #define FEW_ROWS 8
 #define PLAIN_ROWS 4
@@ -61,7 +60,8 @@ static bool plan(const struct vk_device *device, uint64_t scratch, uint32_t rows
     // Packing must pay for itself.
     if (!broadcasts(device) || rows <= FEW_ROWS || cols < 8 || depth < 8) return false;
     *slabs = (struct slabs){.tile_rows = tile_rows(rows), .tile_cols = panel_cols(device)};
-    slabs->depth = depth < DEPTH_SLAB ? round_up(depth, MATMUL_DEPTH_STEP) : DEPTH_SLAB;
+    slabs->depth =
+        depth < MATMUL_DEPTH_MOST ? round_up(depth, MATMUL_DEPTH_STEP) : MATMUL_DEPTH_MOST;
     uint64_t line = sizeof(float) * (uint64_t)slabs->depth;
     uint64_t a = line * slabs->tile_rows, b = line * slabs->tile_cols; // of a panel
     uint64_t a_panels = (rows + slabs->tile_rows - 1) / slabs->tile_rows;
@@ -99,7 +99,7 @@ static void pack(struct vk_seq *s, const struct matmul *p, const struct slabs *s
                  vk_addr to, const struct part *part)
 {
     bool by_depth = a ? p->a_by_depth : p->b_by_depth;
-    uint32_t stride = by_depth ? p->depth : a ? p->rows : p->cols;
+    uint32_t stride = a ? matmul_a_stride(p) : matmul_b_stride(p);
     uint32_t panel = a ? slabs->tile_rows : slabs->tile_cols;
     uint64_t at = by_depth ? (uint64_t)part->first * stride + part->from_depth
                            : (uint64_t)part->from_depth * stride + part->first;
@@ -174,15 +174,18 @@ bool matmul_direct(struct vk_seq *s, const struct matmul *p)
 #define MATMUL_ARGS(p)                                                                             \
     .y = (p)->y, .a = (p)->a, .b = (p)->b, .bias = (p)->bias, .add = (p)->add, .live = (p)->live,  \
     .rows = (p)->rows, .cols = (p)->cols, .depth = (p)->depth,                                     \
-    .a_row = (p)->a_by_depth ? (p)->depth : 1, .a_col = (p)->a_by_depth ? 1 : (p)->rows,           \
-    .b_row = (p)->b_by_depth ? 1 : (p)->cols, .b_col = (p)->b_by_depth ? (p)->depth : 1,           \
-    .live_from = (p)->live_from, .live_depth = (p)->live_depth
+    .a_row = (p)->a_by_depth ? matmul_a_stride(p) : 1,                                             \
+    .a_col = (p)->a_by_depth ? 1 : matmul_a_stride(p),                                             \
+    .b_row = (p)->b_by_depth ? 1 : matmul_b_stride(p),                                             \
+    .b_col = (p)->b_by_depth ? matmul_b_stride(p) : 1, .live_from = (p)->live_from,                \
+    .live_depth = (p)->live_depth
 
 bool matmul_few(struct vk_seq *s, const struct matmul *p)
 {
     const struct vk_device *device = vk_seq_device(s);
     if (!broadcasts(device) || p->rows > FEW_ROWS || !p->a_by_depth || !p->b_by_depth ||
-        p->live_depth || p->depth % 2 || p->a % 8 || p->b % 8)
+        p->live_depth || p->depth % 2 || matmul_a_stride(p) % 2 || matmul_b_stride(p) % 2 ||
+        p->a % 8 || p->b % 8)
         return false;
     uint32_t lanes = vk_device_caps(device)->subgroup_size;
     uint32_t rows = p->rows <= 2 ? p->rows : 4;

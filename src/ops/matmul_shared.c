@@ -53,7 +53,8 @@ uint64_t matmul_shared_scratch(const struct vk_device *device, uint32_t rows, ui
                                uint32_t depth)
 {
     struct tile tile = choose(device, rows, cols);
-    uint32_t slices = slices_of(&tile, rows, cols, depth);
+    uint32_t most = depth < MATMUL_DEPTH_MOST ? depth : MATMUL_DEPTH_MOST;
+    uint32_t slices = slices_of(&tile, rows, cols, most);
     return slices > 1 ? sizeof(float) * (uint64_t)slices * rows * cols : 0;
 }
 
@@ -96,15 +97,17 @@ void matmul_shared(struct vk_seq *s, const struct matmul *p)
     launch.spec[4] = p->a_by_depth;
     launch.spec[5] = p->b_by_depth;
     launch.spec[6] = aligned(y) && aligned(add) && aligned(bias) && aligned(p->a) &&
-                     aligned(p->b) && p->cols % 4 == 0 &&
-                     (p->a_by_depth ? p->depth : p->rows) % 4 == 0 &&
-                     (p->b_by_depth ? p->depth : p->cols) % 4 == 0;
+                     aligned(p->b) && p->cols % 4 == 0 && matmul_a_stride(p) % 4 == 0 &&
+                     matmul_b_stride(p) % 4 == 0 &&
+                     (!(p->a_by_depth || p->b_by_depth) || p->depth % 4 == 0) &&
+                     (p->a_by_depth || p->rows % 4 == 0);
     vk_cost(s, 2.0 * p->rows * p->cols * p->depth, matmul_bytes(p));
     DISPATCH_AS(s, matmul_shared, matmul, launch, .y = y, .a = p->a, .b = p->b, .bias = bias,
                 .add = add, .live = p->live, .rows = p->rows, .cols = p->cols, .depth = p->depth,
-                .a_row = p->a_by_depth ? p->depth : 1, .a_col = p->a_by_depth ? 1 : p->rows,
-                .b_row = p->b_by_depth ? 1 : p->cols, .b_col = p->b_by_depth ? p->depth : 1,
-                .live_from = p->live_from, .live_depth = p->live_depth,
-                .slice = sliced ? slice : 0);
+                .a_row = p->a_by_depth ? matmul_a_stride(p) : 1,
+                .a_col = p->a_by_depth ? 1 : matmul_a_stride(p),
+                .b_row = p->b_by_depth ? 1 : matmul_b_stride(p),
+                .b_col = p->b_by_depth ? matmul_b_stride(p) : 1, .live_from = p->live_from,
+                .live_depth = p->live_depth, .slice = sliced ? slice : 0);
     if (sliced) sum_slices(s, p, scratch, slices);
 }

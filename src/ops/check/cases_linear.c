@@ -199,16 +199,21 @@ static void linear_bwd_weight(struct check *c, const uint32_t *n)
 
 static const struct check_case cases[] = {
     SIZES(linear_fwd),
-    CASE(linear_fwd, 40, 40, 4200, 39, 0, BIAS | ADD, 0), // more than one slab of the depth
+    // Depths that are cut.
+    CASE(linear_fwd, 40, 40, 4200, 39, 0, BIAS | ADD, 0), CASE(linear_fwd, 40, 40, 4202, 39, 2, BIAS, 64),
+    CASE(linear_fwd, 4, 40, 4202, 0, 0, BIAS | IN_PLACE, 0), CASE(linear_fwd, 4, 40, 4201, 0, 0, BIAS, 0),
     CASE(linear_fwd, 8, 512, 256, 7, 0, BIAS | ADD, 0), CASE(linear_fwd, 2, 33, 34, 0, 0, 0, 0),
     CASE(linear_fwd, 5, 259, 70, 0, 1, IN_PLACE, 0), CASE(linear_fwd, 3, 17, 31, 0, 0, ADD, 0),
     REAL_SIZES(linear_fwd), TIMED(linear_fwd, 1, 768, 256), TIMED(linear_fwd, 8, 4096, 256),
     SIZES(linear_bwd_input),
     CASE(linear_bwd_input, 40, 4200, 40, 39, 0, ADD, 0),
+    CASE(linear_bwd_input, 8, 32000, 32, 7, 1, ADD, 0), CASE(linear_bwd_input, 8, 32000, 32, 7, 2, 0, 64),
     REAL_SIZES(linear_bwd_input),
     SIZES(linear_bwd_weight),
     CASE(linear_bwd_weight, 4200, 40, 40, 2048, 0, BIAS, 0),
     CASE(linear_bwd_weight, 4200, 40, 40, 4100, 0, BIAS, 0),
+    CASE(linear_bwd_weight, 4200, 36, 40, 2100, 1, 0, 0),
+    CASE(linear_bwd_weight, 4200, 36, 40, 4100, 2, 0, 1024),
     REAL_SIZES(linear_bwd_weight),
 };
 const struct check_table check_linear = {cases, sizeof cases / sizeof *cases};
