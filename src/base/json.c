@@ -11,6 +11,9 @@
 
 enum { MAX_DEPTH = 512 }; // cJSON recurses once for each level, in parsing and in freeing
 
+// Stands for U+0000 in the strings of json_parse_nul(): overlong, so no valid text has it.
+#define NUL_BYTES "\xC0\x80"
+
 // Reading
 
 // Records what is wrong at byte `at` of the text, as line and column (in characters, from 1).
@@ -47,7 +50,7 @@ static int escaped_unit(const char *digits, size_t len)
 
 // Checks the string whose first byte after the quote is text[*pos]; leaves *pos after its end.
 // Escapes other than \u are left to cJSON.
-static const char *scan_string(const char *text, size_t len, size_t *pos)
+static const char *scan_string(const char *text, size_t len, bool nul, size_t *pos)
 {
     for (size_t i = *pos; i < len; i++) {
         unsigned char c = (unsigned char)text[i];
@@ -62,7 +65,7 @@ static const char *scan_string(const char *text, size_t len, size_t *pos)
         if (i >= len || text[i] != 'u') continue;
         int unit = escaped_unit(text + i + 1, len - i - 1);
         if (unit < 0) return "\\u needs four hexadecimal digits";
-        if (unit == 0) return "the character \\u0000 is not supported in strings";
+        if (unit == 0 && !nul) return "the character \\u0000 is not supported in strings";
         i += 4;
         if (unit < 0xD800 || unit > 0xDFFF) continue;
         int next = -1;
@@ -77,7 +80,7 @@ static const char *scan_string(const char *text, size_t len, size_t *pos)
 }
 
 // What cJSON does not check, or could not survive. On failure *pos is the place.
-static const char *scan(const char *text, size_t len, size_t *pos)
+static const char *scan(const char *text, size_t len, bool nul, size_t *pos)
 {
     int depth = 0;
     if (!str_utf8_valid(text, len, pos)) return "not valid UTF-8";
@@ -89,7 +92,7 @@ static const char *scan(const char *text, size_t len, size_t *pos)
         if (c == ']' || c == '}') depth--;
         ++*pos;
         if (c == '"') {
-            const char *problem = scan_string(text, len, pos);
+            const char *problem = scan_string(text, len, nul, pos);
             if (problem) return problem;
         }
     }
@@ -103,10 +106,37 @@ static size_t skip_space(const char *text, size_t len, size_t pos)
     return pos;
 }
 
-cJSON *json_parse(const char *text, size_t len, const char *what)
+// Writes the escapes of U+0000 as the two bytes that stand for it; valid JSON has no such bytes.
+static size_t replace_nul_escapes(char *text, size_t len)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] == '\\' && len - i >= 6 && memcmp(text + i, "\\u0000", 6) == 0) {
+            memcpy(text + kept, NUL_BYTES, 2);
+            kept += 2;
+            i += 5;
+            continue;
+        }
+        text[kept++] = text[i];
+        if (text[i] == '\\' && i + 1 < len) text[kept++] = text[++i];
+    }
+    text[kept] = '\0';
+    return kept;
+}
+
+// A place in text with its escapes replaced, as a place in the text before.
+static size_t place_before(const char *text, size_t pos)
+{
+    size_t before = pos;
+    for (size_t i = 0; i + 1 < pos; i++)
+        if (memcmp(text + i, NUL_BYTES, 2) == 0) before += 4;
+    return before;
+}
+
+static cJSON *parse(const char *text, size_t len, bool nul, const char *what)
 {
     size_t pos = 0;
-    const char *problem = scan(text, len, &pos);
+    const char *problem = scan(text, len, nul, &pos);
     if (problem) {
         wrong_at(text, pos, what, problem);
         return NULL;
@@ -119,8 +149,10 @@ cJSON *json_parse(const char *text, size_t len, const char *what)
     // an error comes from the end it returns: cJSON_GetErrorPtr() is shared by all threads.
     char *copy = mem_strndup(text, len);
     const char *end = NULL;
-    cJSON *tree = cJSON_ParseWithLengthOpts(copy, len + 1, &end, false);
+    size_t copy_len = nul ? replace_nul_escapes(copy, len) : len;
+    cJSON *tree = cJSON_ParseWithLengthOpts(copy, copy_len + 1, &end, false);
     pos = end ? (size_t)(end - copy) : 0;
+    if (nul) pos = place_before(copy, pos);
     mem_free(copy);
     if (!tree) {
         if (pos >= len)
@@ -136,6 +168,16 @@ cJSON *json_parse(const char *text, size_t len, const char *what)
         return NULL;
     }
     return tree;
+}
+
+cJSON *json_parse(const char *text, size_t len, const char *what)
+{
+    return parse(text, len, false, what);
+}
+
+cJSON *json_parse_nul(const char *text, size_t len, const char *what)
+{
+    return parse(text, len, true, what);
 }
 
 cJSON *json_parse_file(const char *path, size_t max_bytes)
@@ -336,6 +378,18 @@ static void print_value(struct str *out, const cJSON *item, bool pretty, int dep
         str_append(out, item->valuestring);
     else
         str_append(out, "null");
+}
+
+bool json_get_text(const cJSON *obj, const char *key, struct str *out)
+{
+    const char *text = NULL;
+    if (!json_get_string(obj, key, &text)) return false;
+    for (const char *end; text && (end = strstr(text, NUL_BYTES)); text = end + 2) {
+        str_append_bytes(out, text, (size_t)(end - text));
+        str_append_char(out, '\0');
+    }
+    if (text) str_append(out, text);
+    return true;
 }
 
 // cJSON's own printer rounds: it takes 15 digits as soon as they agree to a relative 2^-52.

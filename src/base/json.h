@@ -15,6 +15,11 @@
 // A string holding the escape \u0000 is refused, since cJSON would cut it short.
 cJSON *json_parse(const char *text, size_t len, const char *what);
 
+// The same for texts that may hold U+0000, such as data to tokenise: the escape is accepted, and
+// the strings must be read with json_get_text(). Elsewhere in the tree it stands as the bytes
+// C0 80.
+cJSON *json_parse_nul(const char *text, size_t len, const char *what);
+
 // Reads and parses a file of at most `max_bytes` (0: 1 GiB).
 cJSON *json_parse_file(const char *path, size_t max_bytes);
 
@@ -29,13 +34,17 @@ bool json_get_int(const cJSON *obj, const char *key, int64_t *out);   // integra
 bool json_get_double(const cJSON *obj, const char *key, double *out); // finite
 bool json_get_string(const cJSON *obj, const char *key, const char **out);
 
+// Appends a string member of a json_parse_nul() tree to *out, U+0000 as a NUL byte. Otherwise as
+// above: nothing is appended where it is absent.
+struct str;
+bool json_get_text(const cJSON *obj, const char *key, struct str *out);
+
 // Compact text of a tree with numbers that read back to the same double; caller frees with
 // mem_free().
 char *json_print(const cJSON *tree, bool pretty);
 
 // Appends `text` as a JSON string literal, quotes included, to a struct str. Bytes that are not
 // valid UTF-8 become U+FFFD.
-struct str;
 void json_append_string(struct str *out, const char *text, size_t len);
 
 // Appends a number as JSON: shortest form that reads back to the same float (9 digits) or double

@@ -6,8 +6,6 @@
 #include "cli/output.h"
 #include "hf/tokenizer.h"
 
-#include <string.h>
-
 struct tokenize {
     struct hf_tokenizer *tokenizer;
     bool special, decode;
@@ -16,11 +14,12 @@ struct tokenize {
 
 static bool encode_line(const struct tokenize *t, const cJSON *object, struct str *out)
 {
-    const char *text = NULL;
+    struct str text = {0};
     struct hf_ids ids = {0};
-    if (!json_get_string(object, "text", &text)) return false;
-    if (!text) return err_user("expected an object with \"text\"");
-    bool ok = hf_tokenizer_encode(t->tokenizer, text, strlen(text), t->special, &ids);
+    if (!json_get(object, "text")) return err_user("expected an object with \"text\"");
+    if (!json_get_text(object, "text", &text)) return false;
+    bool ok = hf_tokenizer_encode(t->tokenizer, text.data, text.len, t->special, &ids);
+    str_finish(&text);
     str_append(out, "{\"ids\": [");
     for (size_t i = 0; i < ids.count; i++)
         str_appendf(out, "%s%d", i ? ", " : "", (int)ids.items[i]);
@@ -58,7 +57,7 @@ static bool one_line(const struct tokenize *t, const char *line, size_t len, siz
 {
     struct str out = {0};
     char *where = str_format("%s: line %zu", t->name, number);
-    cJSON *object = json_parse(line, len, where);
+    cJSON *object = json_parse_nul(line, len, where);
     bool ok = object != NULL;
     if (ok)
         ok = (t->decode ? decode_line(t, object, &out) : encode_line(t, object, &out)) ||

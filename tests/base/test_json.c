@@ -332,6 +332,43 @@ static void files(void **state)
     cJSON_Delete(tree);
 }
 
+// U+0000, where it is asked for, and with the places of errors still right.
+static void nul_characters(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"a\":\"x\\u0000\\\\u0000\\u0000\",\"b\":\"\",\"c\":1,\"d\\u0000\":2}";
+    cJSON *tree = json_parse_nul(text, sizeof text - 1, "t");
+    struct str out = {0};
+    assert_non_null(tree);
+    str_append(&out, ">");
+    assert_true(json_get_text(tree, "a", &out));
+    assert_int_equal(out.len, 1 + 9);
+    assert_memory_equal(out.data, ">x\0\\u0000\0", 11); // the escaped backslash begins no escape
+    assert_true(json_get_text(tree, "b", &out));
+    assert_true(json_get_text(tree, "none", &out));
+    assert_int_equal(out.len, 10);
+    assert_false(json_get_text(tree, "c", &out));
+    expect_error(ERR_USER, "c: expected a string");
+    assert_null(json_get(tree, "d"));
+    str_finish(&out);
+    cJSON_Delete(tree);
+    static const struct {
+        const char *text, *part;
+    } cases[] = {
+        {"[\"\\u0000\\u0000\", ?]", "line 1, column 18: not valid JSON"},
+        {"[\"\\u0000\"] x", "line 1, column 12: more text"},
+        {"[\"\\u0000\"", "line 1, column 10: not valid JSON: the text ends too early"},
+        {"[\"\xC0\x80\"]", "not valid UTF-8"},
+        {"[\"\\u000", "four hexadecimal digits"},
+        {"\\u0000", "not valid JSON"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_null(json_parse_nul(cases[i].text, strlen(cases[i].text), "t"));
+        expect_error(ERR_USER, cases[i].part);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -345,6 +382,7 @@ int main(void)
         cmocka_unit_test(comma_locale),
         cmocka_unit_test(strings),
         cmocka_unit_test(files),
+        cmocka_unit_test(nul_characters),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

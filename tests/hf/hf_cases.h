@@ -7,7 +7,7 @@
 
 #include <cjson/cJSON.h>
 
-// Parses a line of JSON whose strings may hold \u0000, which cases_text() gives back.
+// Parses a line of JSON; a failure fails the test.
 cJSON *cases_parse(const char *line, size_t len);
 
 // The string of a member, which must be there.
