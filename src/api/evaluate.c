@@ -72,7 +72,7 @@ static bool open_stepper(struct evaluation *e)
         .config = &e->config,
         .layout = &e->policy.layout,
         .policy = &e->policy.weights,
-        .ref = p->ref_model ? &e->ref.weights : &e->policy.weights,
+        .ref = p->ref_model ? &e->ref.weights : NULL,
         .tokens = choose_tokens(&e->set),
         .rows = e->rows_at_once,
     };

@@ -172,6 +172,8 @@ static void record_eval_pass(struct vk_seq *s, void *ctx)
 {
     struct train_stepper *st = ctx;
     model_forward(s, &st->pass, st->p.policy);
+    // Without a reference the policy is its own: no need to run it twice.
+    if (st->pairs && !st->p.ref) op_copy(s, st->ref_logp, st->act.logp, st->batch.scored);
     record_loss(s, st);
 }
 

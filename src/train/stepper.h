@@ -17,7 +17,7 @@ struct train_stepper_params {
     const struct train_config *config; // method, loss and optimiser settings
     const struct model_layout *layout;
     struct model_weights *policy;
-    struct model_weights *ref;          // NULL: no reference (SFT)
+    struct model_weights *ref; // NULL: none (SFT); in evaluation pairs then have the policy
     struct model_weights *grad, *m, *v; // NULL: no training, scoring and evaluation only
     uint32_t tokens;                    // T of a pass; holds the longest row
     uint32_t rows; // rows of a step, or of a call of evaluate or score, at most
