@@ -29,10 +29,10 @@ void main()
         // Bits of the tile's four blocks, which stand in one word.
         uint decays = all_decay ? 15u : decay.v[t / 8u] >> (t % 8u * 4u);
         for (uint block = tile.first; block < tile.end; block++, decays >>= 1) {
-            read_ahead(w_span, block);
-            read_ahead(g_span, block);
-            read_ahead(m_span, block);
-            read_ahead(v_span, block);
+            READ_AHEAD_BLOCK(w_span, block);
+            READ_AHEAD_BLOCK(g_span, block);
+            READ_AHEAD_BLOCK(m_span, block);
+            READ_AHEAD_BLOCK(v_span, block);
             place w_at = place_of(w_span, block), g_at = place_of(g_span, block);
             place m_at = place_of(m_span, block), v_at = place_of(v_span, block);
             float lost = (decays & 1u) != 0u ? shrink : 0.0;
@@ -49,5 +49,5 @@ void main()
             }
         }
     }
-    END_READ_AHEAD(blocks, decay.v[0]);
+    END_READ_AHEAD(blocks == 0u, args.results);
 }

@@ -5,16 +5,15 @@
 //
 // GPUs work on vectors of 4, in 128-bit loads. With -DCPU, for CPU devices with 64-bit integers and
 // 16-bit storage, vectors are of 2, since lavapipe makes gathers of loads and scatters of stores,
-// one for each word of up to 64 bits. The processor's prefetcher does not follow gathers: so one
-// word of each cache line is read ahead of them in 16 bits, for which there are no gathers, only
-// plain loads. Together that makes up a factor of two to three.
+// one for each word of up to 64 bits. The block after the next is read ahead (read_ahead.glsl).
+// Together that makes up a factor of two to three.
 #ifndef TRDPO_ARENA_GLSL
 #define TRDPO_ARENA_GLSL
 
+#include "read_ahead.glsl"
+
 #ifdef CPU
-#extension GL_EXT_shader_16bit_storage : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
-BUFFER_TYPE(u16, uint16_t, 2);
 BUFFER_TYPE(u64, uint64_t, 8);
 #define VECTOR 2
 #define vector vec2
@@ -30,20 +29,6 @@ place place_of(uvec2 span, uint block)
 uvec2 load_bits(place at, uint i) { return unpackUint2x32(u64(at + uint64_t(i * 8u)).v[0]); }
 void store_bits(place at, uint i, uvec2 bits) { u64(at + uint64_t(i * 8u)).v[0] = packUint2x32(bits); }
 
-// Reads the block after the next. Spans end in 64 KiB that may be read.
-uint read_ahead_bits = 0u;
-void read_ahead(uvec2 span, uint block)
-{
-    u16 ahead = u16(packUint2x32(span) + (uint64_t(block + 2u) << 10));
-    for (uint line = local_index; line < 16u; line += local_size)
-        read_ahead_bits |= uint(ahead.v[line * 32u]);
-}
-
-// Makes what was read ahead count for something that never comes to pass, since no arena has 0
-// blocks: else the compiler would leave the loads out.
-#define END_READ_AHEAD(blocks, word)                                                               \
-    if ((blocks) == 0u)                                                                            \
-    (word) = read_ahead_bits
 #else
 #define VECTOR 4
 #define vector vec4
@@ -56,9 +41,10 @@ struct place {
 place place_of(uvec2 span, uint block) { return place(u32x4(span), block * 64u + local_index); }
 uvec4 load_bits(place at, uint i) { return at.span.v[at.first + i]; }
 void store_bits(place at, uint i, uvec4 bits) { at.span.v[at.first + i] = bits; }
-#define read_ahead(span, block)
-#define END_READ_AHEAD(blocks, word)
 #endif
+
+// Reads ahead for the blocks that follow `block`. Spans end in 64 KiB that may be read.
+#define READ_AHEAD_BLOCK(span, block) READ_AHEAD(span, ((block) + 2u) * 256u, 256u)
 
 #define BLOCK_VECTORS (256u / VECTOR)
 #define TILE_BLOCKS (ARENA_TILE / 256u)

@@ -1,6 +1,7 @@
 // x[t, c] = weight[ids[t], c]. Assigns. Grid: row_parts(T, C).
 #version 460
 #include "common.glsl"
+#include "read_ahead.glsl"
 #include "rows.glsl"
 
 ARGS(embed_fwd_args);
@@ -13,6 +14,8 @@ void main()
     if (part.row >= live_rows(args.live, args.rows))
         return;
     uint to = part.row * cols, from = args.ids.v[part.row] * cols;
+    READ_AHEAD(weight, from + part.begin, part.end - part.begin);
     for (uint c = part.begin + local_index; c < part.end; c += local_size)
         x.v[to + c] = weight.v[from + c];
+    END_READ_AHEAD(cols == 0u, x);
 }

@@ -2,6 +2,7 @@
 // row_parts(rows, C).
 #version 460
 #include "common.glsl"
+#include "read_ahead.glsl"
 #include "rows.glsl"
 
 ARGS(gather_rows_args);
@@ -17,6 +18,8 @@ void main()
 #else
     uint to = part.row * args.y_stride, from = args.index.v[part.row] * args.x_stride;
 #endif
+    READ_AHEAD(x, from + part.begin, part.end - part.begin);
     for (uint c = part.begin + local_index; c < part.end; c += local_size)
         y.v[to + c] = x.v[from + c];
+    END_READ_AHEAD(args.cols == 0u, y);
 }

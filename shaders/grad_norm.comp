@@ -24,7 +24,7 @@ void main()
         vector squares = vector(0.0);
         vector_bits bads = vector_bits(0u);
         for (uint block = tile.first; block < tile.end; block++) {
-            read_ahead(span, block);
+            READ_AHEAD_BLOCK(span, block);
             place grad = place_of(span, block);
             [[unroll]] for (uint i = 0u; i < BLOCK_VECTORS; i += local_size) {
                 vector_bits bits = load_bits(grad, i);
@@ -42,5 +42,5 @@ void main()
     bad = workgroup_sum(bad);
     if (local_index == 0u)
         args.partial.v[group_index()] = uvec2(floatBitsToUint(sum), bad);
-    END_READ_AHEAD(blocks, args.partial.v[0].x);
+    END_READ_AHEAD(blocks == 0u, args.partial);
 }

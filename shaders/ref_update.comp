@@ -22,8 +22,8 @@ void main()
         arena_tile tile = tile_of(t, blocks, span_shift);
         uvec2 ref_span = refs.v[tile.span], policy_span = policies.v[tile.span];
         for (uint block = tile.first; block < tile.end; block++) {
-            read_ahead(ref_span, block);
-            read_ahead(policy_span, block);
+            READ_AHEAD_BLOCK(ref_span, block);
+            READ_AHEAD_BLOCK(policy_span, block);
             place ref = place_of(ref_span, block), policy = place_of(policy_span, block);
             if (alpha == 1.0) {
                 [[unroll]] for (uint i = 0u; i < BLOCK_VECTORS; i += local_size)
@@ -36,5 +36,5 @@ void main()
             }
         }
     }
-    END_READ_AHEAD(blocks, args.results.v[0].ref_updates);
+    END_READ_AHEAD(blocks == 0u, args.results);
 }

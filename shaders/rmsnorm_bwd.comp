@@ -2,6 +2,7 @@
 // dx. Grid: groups(T). The gradient of w is rmsnorm_bwd_dw's.
 #version 460
 #include "common.glsl"
+#include "read_ahead.glsl"
 
 ARGS(rmsnorm_bwd_args);
 
@@ -11,13 +12,18 @@ void main()
     uint row = group_index(), cols = args.cols, at = row * cols;
     if (row >= live_rows(args.live, args.rows))
         return;
+    bool adds = given(add);
+    READ_AHEAD(x, at, cols);
+    READ_AHEAD(dy, at, cols);
+    if (adds)
+        READ_AHEAD(add, at, cols);
     float rstd = args.rstd.v[row], sum = 0.0;
     for (uint c = local_index; c < cols; c += local_size)
         sum += dy.v[at + c] * w.v[c] * x.v[at + c];
     float back = workgroup_sum(sum) / float(cols) * rstd * rstd;
-    bool adds = given(add);
     for (uint c = local_index; c < cols; c += local_size) {
         float value = rstd * (dy.v[at + c] * w.v[c] - x.v[at + c] * back);
         dx.v[at + c] = adds ? add.v[at + c] + value : value;
     }
+    END_READ_AHEAD(cols == 0u, dx);
 }

@@ -3,6 +3,7 @@
 // groups).
 #version 460
 #include "common.glsl"
+#include "read_ahead.glsl"
 
 ARGS(rmsnorm_bwd_dw_args);
 
@@ -14,10 +15,13 @@ void main()
     uint end = min(first + args.group_rows, live_rows(args.live, args.rows));
     uint begin = gl_WorkGroupID.x * RMSNORM_COLS_PER_GROUP;
     uint stop = min(begin + RMSNORM_COLS_PER_GROUP, cols);
+    READ_AHEAD_ROWS(dy, first * cols + begin, end - min(first, end), cols);
+    READ_AHEAD_ROWS(x, first * cols + begin, end - min(first, end), cols);
     for (uint c = begin + local_index; c < stop; c += local_size) {
         float sum = 0.0;
         for (uint t = first; t < end; t++)
             sum += dy.v[t * cols + c] * x.v[t * cols + c] * rstd.v[t];
         args.partial.v[group * cols + c] = sum;
     }
+    END_READ_AHEAD(cols == 0u, args.partial);
 }

@@ -2,6 +2,7 @@
 // optional. Grid: groups(T).
 #version 460
 #include "common.glsl"
+#include "read_ahead.glsl"
 
 ARGS(rmsnorm_fwd_args);
 
@@ -11,6 +12,7 @@ void main()
     uint row = group_index(), cols = args.cols, at = row * cols;
     if (row >= live_rows(args.live, args.rows))
         return;
+    READ_AHEAD(x, at, cols);
     float sum = 0.0;
     for (uint c = local_index; c < cols; c += local_size) {
         float value = x.v[at + c];
@@ -21,4 +23,5 @@ void main()
         args.rstd.v[row] = rstd;
     for (uint c = local_index; c < cols; c += local_size)
         y.v[at + c] = x.v[at + c] * rstd * w.v[c];
+    END_READ_AHEAD(cols == 0u, y);
 }

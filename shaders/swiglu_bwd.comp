@@ -4,6 +4,7 @@
 #version 460
 #include "common.glsl"
 #include "activation.glsl"
+#include "read_ahead.glsl"
 #include "rows.glsl"
 
 ARGS(swiglu_bwd_args);
@@ -17,6 +18,9 @@ void main()
         return;
     bool keeps = given(h);
     uint at = part.row * cols, gate = 2u * at, up = gate + cols;
+    READ_AHEAD(gate_up, gate + part.begin, part.end - part.begin);
+    READ_AHEAD(gate_up, up + part.begin, part.end - part.begin);
+    READ_AHEAD(dh, at + part.begin, part.end - part.begin);
     for (uint f = part.begin + local_index; f < part.end; f += local_size) {
         float g = gate_up.v[gate + f], u = gate_up.v[up + f], d = dh.v[at + f];
         float s = sigmoid(g), silu = g * s;
@@ -25,4 +29,5 @@ void main()
         if (keeps)
             h.v[at + f] = silu * u;
     }
+    END_READ_AHEAD(cols == 0u, dgate_up);
 }

@@ -3,6 +3,7 @@
 #version 460
 #include "common.glsl"
 #include "activation.glsl"
+#include "read_ahead.glsl"
 #include "rows.glsl"
 
 ARGS(swiglu_fwd_args);
@@ -15,8 +16,11 @@ void main()
     if (part.row >= live_rows(args.live, args.rows))
         return;
     uint to = part.row * cols, gate = 2u * to, up = gate + cols;
+    READ_AHEAD(gate_up, gate + part.begin, part.end - part.begin);
+    READ_AHEAD(gate_up, up + part.begin, part.end - part.begin);
     for (uint f = part.begin + local_index; f < part.end; f += local_size) {
         float g = gate_up.v[gate + f];
         h.v[to + f] = g * sigmoid(g) * gate_up.v[up + f];
     }
+    END_READ_AHEAD(cols == 0u, h);
 }

@@ -1,7 +1,7 @@
 #include "ops/rows.h"
 
 #include "ops/extent.h"
-#include "ops/kernels.h"
+#include "ops/variants.h"
 
 static uint64_t floats(uint32_t rows, uint32_t cols)
 {
@@ -28,8 +28,8 @@ void op_embed_fwd(struct vk_seq *s, const struct op_embed *p)
     CHECK_WORDS(s, p->ids, p->rows);
     CHECK_OPTIONAL_WORDS(s, p->live, 1);
     vk_cost(s, 0, 8.0 * (double)count);
-    DISPATCH(s, embed_fwd, row_parts(p->rows, p->cols), .x = p->x, .weight = p->weight,
-             .ids = p->ids, .live = p->live, .rows = p->rows, .cols = p->cols);
+    DISPATCH_VARIANT(s, embed_fwd, row_parts(p->rows, p->cols), .x = p->x, .weight = p->weight,
+                     .ids = p->ids, .live = p->live, .rows = p->rows, .cols = p->cols);
 }
 
 void op_embed_bwd(struct vk_seq *s, const struct op_embed_bwd *p)
@@ -59,8 +59,8 @@ void op_rmsnorm_fwd(struct vk_seq *s, const struct op_rmsnorm *p)
     CHECK_OPTIONAL_WORDS(s, p->rstd, p->rows);
     CHECK_OPTIONAL_WORDS(s, p->live, 1);
     vk_cost(s, 4.0 * (double)count, 8.0 * (double)count);
-    DISPATCH(s, rmsnorm_fwd, groups(p->rows), .y = p->y, .rstd = p->rstd, .x = p->x, .w = p->w,
-             .live = p->live, .rows = p->rows, .cols = p->cols, .eps = p->eps);
+    DISPATCH_VARIANT(s, rmsnorm_fwd, groups(p->rows), .y = p->y, .rstd = p->rstd, .x = p->x,
+                     .w = p->w, .live = p->live, .rows = p->rows, .cols = p->cols, .eps = p->eps);
 }
 
 // Rows of one partial sum of dw: few enough sums for the scratch, enough rows to be worth one.
@@ -83,9 +83,9 @@ static void rmsnorm_bwd_dw(struct vk_seq *s, const struct op_rmsnorm_bwd *p)
     uint32_t group_rows = partial_rows(p->rows), partials = quotient_up(p->rows, group_rows);
     uint32_t blocks = quotient_up(p->cols, RMSNORM_COLS_PER_GROUP);
     vk_cost(s, 3.0 * (double)count, 8.0 * (double)count);
-    DISPATCH(s, rmsnorm_bwd_dw, groups2(blocks, partials), .partial = p->partial, .dy = p->dy,
-             .x = p->x, .rstd = p->rstd, .live = p->live, .rows = p->rows, .cols = p->cols,
-             .group_rows = group_rows);
+    DISPATCH_VARIANT(s, rmsnorm_bwd_dw, groups2(blocks, partials), .partial = p->partial,
+                     .dy = p->dy, .x = p->x, .rstd = p->rstd, .live = p->live, .rows = p->rows,
+                     .cols = p->cols, .group_rows = group_rows);
 }
 
 void op_rmsnorm_bwd(struct vk_seq *s, const struct op_rmsnorm_bwd *p)
@@ -106,8 +106,9 @@ void op_rmsnorm_bwd(struct vk_seq *s, const struct op_rmsnorm_bwd *p)
     }
     vk_group_begin(s);
     vk_cost(s, 9.0 * (double)count, (p->add ? 16.0 : 12.0) * (double)count);
-    DISPATCH(s, rmsnorm_bwd, groups(p->rows), .dx = p->dx, .dy = p->dy, .x = p->x, .w = p->w,
-             .rstd = p->rstd, .add = p->add, .live = p->live, .rows = p->rows, .cols = p->cols);
+    DISPATCH_VARIANT(s, rmsnorm_bwd, groups(p->rows), .dx = p->dx, .dy = p->dy, .x = p->x,
+                     .w = p->w, .rstd = p->rstd, .add = p->add, .live = p->live, .rows = p->rows,
+                     .cols = p->cols);
     if (p->dw) rmsnorm_bwd_dw(s, p);
     vk_group_end(s);
     if (!p->dw) return;
@@ -127,9 +128,10 @@ void op_rope(struct vk_seq *s, const struct op_rope *p)
     CHECK_WORDS(s, p->table, floats(p->table_rows, p->head_dim));
     CHECK_OPTIONAL_WORDS(s, p->live, 1);
     vk_cost(s, 3.0 * (double)all, 8.0 * (double)all + 4.0 * (double)floats(p->rows, p->head_dim));
-    DISPATCH(s, rope, groups(p->rows), .x = p->x, .table = p->table, .positions = p->positions,
-             .live = p->live, .rows = p->rows, .heads = p->heads, .head_dim = p->head_dim,
-             .stride = p->stride, .sign = p->inverse ? -1.0f : 1.0f);
+    DISPATCH_VARIANT(s, rope, groups(p->rows), .x = p->x, .table = p->table,
+                     .positions = p->positions, .live = p->live, .rows = p->rows, .heads = p->heads,
+                     .head_dim = p->head_dim, .stride = p->stride,
+                     .sign = p->inverse ? -1.0f : 1.0f);
 }
 
 void op_swiglu_fwd(struct vk_seq *s, const struct op_swiglu *p)
@@ -140,8 +142,8 @@ void op_swiglu_fwd(struct vk_seq *s, const struct op_swiglu *p)
     CHECK_WORDS(s, p->gate_up, 2 * count);
     CHECK_OPTIONAL_WORDS(s, p->live, 1);
     vk_cost(s, 12.0 * (double)count, 12.0 * (double)count);
-    DISPATCH(s, swiglu_fwd, row_parts(p->rows, p->cols), .h = p->h, .gate_up = p->gate_up,
-             .live = p->live, .rows = p->rows, .cols = p->cols);
+    DISPATCH_VARIANT(s, swiglu_fwd, row_parts(p->rows, p->cols), .h = p->h, .gate_up = p->gate_up,
+                     .live = p->live, .rows = p->rows, .cols = p->cols);
 }
 
 void op_swiglu_bwd(struct vk_seq *s, const struct op_swiglu_bwd *p)
@@ -154,8 +156,9 @@ void op_swiglu_bwd(struct vk_seq *s, const struct op_swiglu_bwd *p)
     CHECK_OPTIONAL_WORDS(s, p->h, count);
     CHECK_OPTIONAL_WORDS(s, p->live, 1);
     vk_cost(s, 18.0 * (double)count, (p->h ? 24.0 : 20.0) * (double)count);
-    DISPATCH(s, swiglu_bwd, row_parts(p->rows, p->cols), .dgate_up = p->dgate_up, .h = p->h,
-             .dh = p->dh, .gate_up = p->gate_up, .live = p->live, .rows = p->rows, .cols = p->cols);
+    DISPATCH_VARIANT(s, swiglu_bwd, row_parts(p->rows, p->cols), .dgate_up = p->dgate_up, .h = p->h,
+                     .dh = p->dh, .gate_up = p->gate_up, .live = p->live, .rows = p->rows,
+                     .cols = p->cols);
 }
 
 void op_add(struct vk_seq *s, vk_addr y, vk_addr a, vk_addr b, uint64_t count)
@@ -165,8 +168,8 @@ void op_add(struct vk_seq *s, vk_addr y, vk_addr a, vk_addr b, uint64_t count)
     CHECK_WORDS(s, a, count);
     CHECK_WORDS(s, b, count);
     vk_cost(s, (double)count, 12.0 * (double)count);
-    DISPATCH(s, add, groups_of(count, FILL_WORDS_PER_GROUP), .y = y, .a = a, .b = b,
-             .count = (uint32_t)count);
+    DISPATCH_VARIANT(s, add, groups_of(count, FILL_WORDS_PER_GROUP), .y = y, .a = a, .b = b,
+                     .count = (uint32_t)count);
 }
 
 // Floats from the first element to the end of the last row.
@@ -185,9 +188,9 @@ void op_gather_rows(struct vk_seq *s, const struct op_gather *p)
     CHECK_WORDS(s, p->index, p->rows);
     CHECK_OPTIONAL_WORDS(s, p->live, 1);
     vk_cost(s, 0, 8.0 * (double)floats(p->rows, p->cols));
-    DISPATCH(s, gather_rows, row_parts(p->rows, p->cols), .y = p->y, .x = p->x, .index = p->index,
-             .live = p->live, .rows = p->rows, .cols = p->cols, .y_stride = y_stride,
-             .x_stride = x_stride);
+    DISPATCH_VARIANT(s, gather_rows, row_parts(p->rows, p->cols), .y = p->y, .x = p->x,
+                     .index = p->index, .live = p->live, .rows = p->rows, .cols = p->cols,
+                     .y_stride = y_stride, .x_stride = x_stride);
 }
 
 void op_scatter_rows(struct vk_seq *s, const struct op_gather *p)
@@ -200,9 +203,9 @@ void op_scatter_rows(struct vk_seq *s, const struct op_gather *p)
     CHECK_WORDS(s, p->index, p->rows);
     CHECK_OPTIONAL_WORDS(s, p->live, 1);
     vk_cost(s, 0, 8.0 * (double)floats(p->rows, p->cols));
-    DISPATCH_AS(s, scatter_rows, gather_rows, row_parts(p->rows, p->cols), .y = p->y, .x = p->x,
-                .index = p->index, .live = p->live, .rows = p->rows, .cols = p->cols,
-                .y_stride = y_stride, .x_stride = x_stride);
+    DISPATCH_VARIANT_AS(s, scatter_rows, gather_rows, row_parts(p->rows, p->cols), .y = p->y,
+                        .x = p->x, .index = p->index, .live = p->live, .rows = p->rows,
+                        .cols = p->cols, .y_stride = y_stride, .x_stride = x_stride);
 }
 
 void op_gather_rows_bwd(struct vk_seq *s, const struct op_gather_bwd *p)
@@ -234,6 +237,6 @@ void op_copy(struct vk_seq *s, vk_addr dst, vk_addr src, uint64_t count)
     CHECK_WORDS(s, dst, count);
     CHECK_WORDS(s, src, count);
     vk_cost(s, 0, 8.0 * (double)count);
-    DISPATCH(s, copy, groups_of(count, FILL_WORDS_PER_GROUP), .y = dst, .x = src,
-             .count = (uint32_t)count);
+    DISPATCH_VARIANT(s, copy, groups_of(count, FILL_WORDS_PER_GROUP), .y = dst, .x = src,
+                     .count = (uint32_t)count);
 }

@@ -1,8 +1,7 @@
 #include "ops/update.h"
 
 #include "ops/extent.h"
-#include "ops/kernels.h"
-#include "ops/linear.h"
+#include "ops/variants.h"
 
 #define BLOCK 256u // elements; arenas hold whole blocks
 // Tiles of a workgroup, at least: enough work for its start to be cheap.
@@ -53,24 +52,6 @@ static void check_same(const struct op_arena *a, const struct op_arena *b)
     CHECK(a->count == b->count && a->span_shift == b->span_shift);
 }
 
-// Whether the variants for CPU devices (arena.glsl) are the ones to run: TRDPO_TIER=shared chooses
-// those of GPUs here too, so that every device can test them.
-static bool on_cpu(struct vk_seq *s)
-{
-    const struct vk_device *device = vk_seq_device(s);
-    const struct vk_caps *caps = vk_device_caps(device);
-    return caps->kind == VK_KIND_CPU && caps->int64 && caps->fp16 &&
-           op_linear_tier(device) == VK_TIER_DIRECT;
-}
-
-#define DISPATCH_ARENA(s, kernel, launch, ...)                                                     \
-    do {                                                                                           \
-        if (on_cpu(s))                                                                             \
-            DISPATCH_AS(s, kernel##_cpu, kernel, launch, __VA_ARGS__);                             \
-        else                                                                                       \
-            DISPATCH(s, kernel, launch, __VA_ARGS__);                                              \
-    } while (0)
-
 void op_grad_norm(struct vk_seq *s, const struct op_grad_norm *p)
 {
     check_arena(&p->grad);
@@ -81,9 +62,9 @@ void op_grad_norm(struct vk_seq *s, const struct op_grad_norm *p)
     if (tiles < GROUP_TILES) tiles = GROUP_TILES;
     uint32_t partials = all / tiles + (all % tiles != 0);
     vk_cost(s, 3.0 * (double)p->grad.count, 4.0 * (double)p->grad.count);
-    DISPATCH_ARENA(s, grad_norm, groups(partials), .grad = p->grad.table, .partial = p->partial,
-                   .blocks = blocks_of(&p->grad),
-                   .span_shift = p->grad.span_shift - ARENA_TILE_LOG2, .tiles = tiles);
+    DISPATCH_VARIANT(s, grad_norm, groups(partials), .grad = p->grad.table, .partial = p->partial,
+                     .blocks = blocks_of(&p->grad),
+                     .span_shift = p->grad.span_shift - ARENA_TILE_LOG2, .tiles = tiles);
     vk_cost(s, partials, 8.0 * partials);
     DISPATCH(s, grad_norm_sum, groups(1), .partial = p->partial, .results = p->results,
              .partials = partials, .max_norm = p->max_norm);
@@ -101,7 +82,7 @@ void op_adamw(struct vk_seq *s, const struct op_adamw *p)
     CHECK_OPTIONAL_WORDS(s, p->decay, (p->weight.count / BLOCK + 31) / 32);
     // 1 - beta in double: in float it would lose half the digits of a beta near 1.
     vk_cost(s, 18.0 * count, 32.0 * count);
-    DISPATCH_ARENA(
+    DISPATCH_VARIANT(
         s, adamw, groups_of(tiles_of(&p->weight), GROUP_TILES), .weight = p->weight.table,
         .grad = p->grad.table, .m = p->m.table, .v = p->v.table, .step = p->step,
         .results = p->results, .decay = p->decay, .blocks = blocks_of(&p->weight),
@@ -120,8 +101,8 @@ void op_ref_update(struct vk_seq *s, const struct op_ref_update *p)
     CHECK_WORDS(s, p->results, sizeof(struct step_results) / 4);
     struct vk_launch grid = groups_of(p->alpha > 0 ? tiles_of(&p->ref) : 1, GROUP_TILES);
     vk_cost(s, p->alpha < 1 ? 3.0 * count : 0, p->alpha < 1 ? 12.0 * count : 8.0 * count);
-    DISPATCH_ARENA(s, ref_update, grid, .ref = p->ref.table, .policy = p->policy.table,
-                   .results = p->results, .blocks = blocks_of(&p->ref),
-                   .span_shift = p->ref.span_shift - ARENA_TILE_LOG2, .tiles = GROUP_TILES,
-                   .alpha = p->alpha);
+    DISPATCH_VARIANT(s, ref_update, grid, .ref = p->ref.table, .policy = p->policy.table,
+                     .results = p->results, .blocks = blocks_of(&p->ref),
+                     .span_shift = p->ref.span_shift - ARENA_TILE_LOG2, .tiles = GROUP_TILES,
+                     .alpha = p->alpha);
 }
