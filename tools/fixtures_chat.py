@@ -407,7 +407,7 @@ FILTERS = [
     "'abc' | reverse", "[1, 2, 3] | reverse | list", "['b', 'A', 'a', 'B'] | unique | list", "['b', 'A', 'a'] | unique(true) | list", "messages | unique(attribute='role') | map(attribute='role') | list",
     "[3, 1, 2] | sort", "['b', 'A', 'c'] | sort", "['b', 'A', 'c'] | sort(case_sensitive=true)", "[3, 1, 2] | sort(reverse=true)", "messages | sort(attribute='role') | map(attribute='content') | list",
     "{'b': 1, 'a': 2} | dictsort", "{'b': 1, 'a': 2} | dictsort(by='value')", "[3, 1, 2] | min ~ [3, 1, 2] | max", "['b', 'A'] | min", "[1, 2, 3.5] | sum", "messages | map(attribute='content') | map('length') | sum",
-    "-3 | abs", "'x' | safe", "[[1, 2], [3]] | sum(start=[])", "'a' | upper | lower | title", "('a' | upper) ~ 'b'",
+    "-3 | abs", "'x' | safe", "[[1, 2], [3]] | sum(start=[])", "'a' | upper | lower | title", "('a' | upper) ~ 'b'", "false | map('upper') | list", "0 | selectattr('x') | list",
 ]
 
 METHODS = [
@@ -476,7 +476,7 @@ FAILURES = [
     "{{ nosuchfunction(1) }}", "{% for x in 5 %}{% endfor %}", "{% for a, b in [[1]] %}{% endfor %}", "{# open", "{{ range(1000000) }}", "{% set missing.x = 1 %}", "{% set messages.x = 1 %}", "{{ ''.join([1]) }}",
     "{{ 'a'.split('') }}", "{{ {[]: 1} }}", "{{ messages | tojson(nope=1) }}", "{{ 'x' | replace('a') }}", "{% macro m(a) %}{% endmacro %}{{ m(1, 2) }}", "{% macro m(a) %}{% endmacro %}{{ m(b=2) }}", "{{ messages.append(1) }}",
     "{{ [1].pop() }}", "{{ {'a': 1}.update({'b': 2}) }}", "{{ missing | tojson }}", "{{ -'a' }}", "{{ 1 in 5 }}", "{{ 1 in 'abc' }}", "{{ 'abc'[::0] }}", "{% raw %}x", "{{ [1, 'a'] | sort }}", "{{ [1, 2 }}", "{{ )  }}", "{{ 5 | length }}",
-    "{{ 5() }}", "{% set true = 1 %}", "{{ 1 is odd is even }}", "{{ f(a=1, 2) }}", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "{% for i in range(3) %}{% endif %}{% endfor %}", "{% if 1 %}{% endfor %}", "{{ }}", "{{ none | length }}",
+    "{{ 5() }}", "{% set true = 1 %}", "{{ 1 is odd is even }}", "{{ f(a=1, 2) }}", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "{% for i in range(3) %}{% endif %}{% endfor %}", "{% if 1 %}{% endfor %}", "{{ }}", "{{ none | length }}", "{{ missing | dictsort }}", "{{ 5 | indent }}", "{{ missing | indent }}", "{{ missing[1:] }}", "{{ (messages | length)[1:] }}", "{{ true | map('upper') | list }}",
 ]
 
 

@@ -145,11 +145,12 @@ static enum data_drop judge(const struct data_tokeniser *t, const struct parts *
     return DATA_KEPT;
 }
 
-static void put(struct hf_ids *to, const int32_t *ids, size_t count)
+// Appends from[begin, begin + count).
+static void put(struct hf_ids *to, const struct hf_ids *from, size_t begin, size_t count)
 {
     if (!count) return;
     ARRAY_RESERVE(to, to->count + count);
-    memcpy(to->items + to->count, ids, count * sizeof *ids);
+    memcpy(to->items + to->count, from->items + begin, count * sizeof *from->items);
     to->count += count;
 }
 
@@ -172,10 +173,10 @@ static void divide(const struct data_tokeniser *t, const struct hf_ids *lists, i
     }
     out->drop = max && p.prompt >= max ? DATA_PROMPT_TOO_LONG : judge(t, &p, lists, completions);
     if (out->drop != DATA_KEPT) return;
-    if (p.prompt_begin) put(&out->ids, lists[0].items, head);
-    put(&out->ids, lists[0].items + p.prompt_begin, p.prompt - (p.prompt_begin ? head : 0));
+    if (p.prompt_begin) put(&out->ids, &lists[0], 0, head);
+    put(&out->ids, &lists[0], p.prompt_begin, p.prompt - (p.prompt_begin ? head : 0));
     for (int i = 0; i < completions; i++) {
-        put(&out->ids, lists[i + 1].items + p.begin[i], p.completion[i]);
+        put(&out->ids, &lists[i + 1], p.begin[i], p.completion[i]);
         out->completion[i] = (uint32_t)p.completion[i];
     }
     out->prompt = (uint32_t)p.prompt;

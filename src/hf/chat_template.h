@@ -1,4 +1,8 @@
 // Chat templates: the Jinja language that transformers' apply_chat_template accepts.
+//
+// Not supported, since chat templates do without them: recursive loops, include, import, extends
+// and block, arguments with * and **, formatting with % or str.format(). Where a template reaches
+// one of these it fails and says so.
 #ifndef TRDPO_HF_CHAT_TEMPLATE_H
 #define TRDPO_HF_CHAT_TEMPLATE_H
 

@@ -88,7 +88,9 @@ FILTER(f_string)
 FILTER(f_indent)
 {
     (void)args;
-    struct jinja_text t = jinja_text_of(rt, self), by = {"    ", 4};
+    if (self.kind != JINJA_STRING)
+        return jinja_fail(rt, "indent: expected a string, not %s", jinja_kind_name(&self));
+    struct jinja_text t = self.u.text, by = {"    ", 4};
     struct str out = {0};
     bool first = jinja_truth(&arg[1]), blank = jinja_truth(&arg[2]);
     if (arg[0].kind == JINJA_STRING) by = arg[0].u.text;

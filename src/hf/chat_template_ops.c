@@ -191,7 +191,7 @@ struct jinja_value jinja_slice(struct jinja_run *rt, struct jinja_value of,
         return slice_text(rt, of.u.text, &r);
     }
     if (of.kind != JINJA_LIST && of.kind != JINJA_TUPLE)
-        return jinja_undefined((struct jinja_text){"a slice", 7});
+        return jinja_fail(rt, "%s cannot be sliced", jinja_kind_name(&of));
     if (!resolve(rt, bounds, (int64_t)of.u.list->count, &r)) return of;
     struct jinja_value list = jinja_new_list(&rt->arena, of.kind);
     for (size_t k = 0; k < r.count && jinja_step(rt, 0); k++)

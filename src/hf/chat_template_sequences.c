@@ -138,6 +138,7 @@ FILTER(f_map)
 {
     (void)arg;
     struct jinja_value list = jinja_new_list(&rt->arena, JINJA_LIST);
+    if (!jinja_truth(&self)) return list;
     const struct jinja_list *l = jinja_iterate(rt, self);
     const struct jinja_value *attribute = named(args, "attribute");
     const struct jinja_value *other = named(args, "default");
@@ -303,8 +304,9 @@ FILTER(f_dictsort)
     (void)args;
     struct jinja_value by =
         jinja_int(arg[1].kind == JINJA_STRING && jinja_text_is(arg[1].u.text, "value"));
+    if (self.kind != JINJA_DICT)
+        return jinja_fail(rt, "dictsort: expected a mapping, not %s", jinja_kind_name(&self));
     struct jinja_value items = f_items(rt, self, NULL, &(struct jinja_args){0});
-    if (rt->failed) return self;
     return sort_items(rt, items.u.list, &by, jinja_truth(&arg[0]), jinja_truth(&arg[2]));
 }
 
