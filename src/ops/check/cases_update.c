@@ -2,6 +2,7 @@
 #include "ops/ref.h"
 #include "ops/update.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -78,6 +79,7 @@ static void grad_norm_nonfinite(struct check *c, const uint32_t *n)
 {
     const uint32_t kinds[] = {0x7f800000u, 0xff800000u, 0x7fc00000u, 0x7f800001u, 0xffffffffu};
     struct check_array *grad = check_spans(c, "grad", CHECK_INPUT, n[0], n[1], 1);
+    set(grad, 1, FLT_MAX); // is finite
     for (uint32_t i = 0; i < n[2]; i++) {
         uint64_t at = n[2] == 1 ? n[0] - 1 : (uint64_t)i * (n[0] / n[2]);
         memcpy(&grad->f32[at], &kinds[i % 5], 4);
@@ -86,7 +88,7 @@ static void grad_norm_nonfinite(struct check *c, const uint32_t *n)
     judge_norm(c, grad, 1);
 }
 
-// The largest finite float and the smallest denormals count as finite.
+// Squares at both ends of what a float holds.
 static void grad_norm_edges(struct check *c, const uint32_t *n)
 {
     struct check_array *grad = check_spans(c, "grad", CHECK_INPUT, n[0], n[1], 0);
