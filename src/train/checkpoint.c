@@ -85,7 +85,11 @@ static bool remove_old(const struct train_run *run)
     bool ok = true;
     for (size_t i = 0; ok && count - i > limit; i++) {
         char *path = str_format("%s/checkpoint-%lld", run->config->output_dir, (long long)steps[i]);
-        ok = file_remove_tree(path);
+        // Out of its name first: a kill in between must not leave half a checkpoint under it.
+        char *removed =
+            str_format("%s/.checkpoint-%lld.removed", run->config->output_dir, (long long)steps[i]);
+        ok = file_remove_tree(removed) && file_rename(path, removed) && file_remove_tree(removed);
+        mem_free(removed);
         mem_free(path);
     }
     mem_free(steps);

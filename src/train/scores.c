@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/system.h"
 #include "hf/safetensors.h"
 
 bool train_scores_make(struct train_scores *s, struct train_stepper *st, const struct data_set *set,
@@ -14,6 +15,10 @@ bool train_scores_make(struct train_scores *s, struct train_stepper *st, const s
     for (size_t first = 0; ok && first < count; first += rows_at_once) {
         uint32_t n = (uint32_t)(count - first < rows_at_once ? count - first : rows_at_once);
         log_progress("scoring %s under the start: %zu of %zu", name, first, count);
+        if (sys_stop_signal()) {
+            ok = err_device("stopped by a signal before the first step: there is nothing to save");
+            break;
+        }
         ok = train_stepper_score(st, set, order + first, n, sums);
         for (uint32_t i = 0; ok && i < n; i++) {
             s->values[2 * (size_t)order[first + i]] = sums[2 * i];

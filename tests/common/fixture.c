@@ -1,0 +1,97 @@
+#include "fixture.h"
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/mem.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+// cmocka wants the headers above first.
+#include <cmocka.h>
+
+#define REQUIRE(what)                                                                              \
+    do {                                                                                           \
+        if (!(what)) fail_msg("%s: %s", #what, err_message());                                     \
+    } while (0)
+
+const char *fixture_path(const struct fixture *f, const char *suffix, const char *file)
+{
+    static char paths[4][1024];
+    static int next;
+    char *path = paths[next++ % 4];
+    snprintf(path, sizeof paths[0], "%s/%s%s%s%s", TEST_FIXTURES, f->name, suffix, *file ? "/" : "",
+             file);
+    return path;
+}
+
+void fixture_open(struct fixture *f, struct vk_device *device, const char *name, bool pairs)
+{
+    *f = (struct fixture){.device = device, .name = name};
+    REQUIRE(hf_config_load(&f->hf, fixture_path(f, "", "")));
+    f->tokenizer = hf_tokenizer_load(fixture_path(f, "", ""));
+    REQUIRE(f->tokenizer);
+    struct model_config config = model_config_from_hf(&f->hf);
+    REQUIRE(model_layout_init(&f->layout, &config, 0));
+    REQUIRE(data_load(&f->set, &(struct data_params){.path = TEST_FIXTURES "/prefs.jsonl",
+                                                     .tokenizer = f->tokenizer,
+                                                     .pairs = pairs,
+                                                     .completion_only = true,
+                                                     .max_length = 1024}));
+    f->expected = json_parse_file(fixture_path(f, "", "expected.json"), 0);
+    REQUIRE(f->expected);
+}
+
+void fixture_close(struct fixture *f)
+{
+    cJSON_Delete(f->expected);
+    data_finish(&f->set);
+    model_layout_finish(&f->layout);
+    hf_tokenizer_destroy(f->tokenizer);
+}
+
+void fixture_weights(struct fixture *f, struct model_weights *w, const char *suffix)
+{
+    REQUIRE(model_weights_init(w, f->device, &f->layout, suffix ? "weights" : "zeros"));
+    if (suffix) REQUIRE(model_weights_load(w, fixture_path(f, suffix, ""), ""));
+}
+
+static void add_distance(const struct model_weights *a, const struct hf_tensors *b,
+                         const struct model_tensor *t, double *difference, double *norm)
+{
+    const struct hf_tensor *want = hf_tensors_find(b, t->name);
+    if (!want) fail_msg("%s: no tensor '%s'", hf_tensors_path(b), t->name);
+    assert_int_equal(want->count, t->count);
+    float *x = MEM_ARRAY(float, t->count), *y = MEM_ARRAY(float, t->count);
+    REQUIRE(model_weights_read(a, t, x));
+    dtype_decode(y, want->data, want->dtype, t->count);
+    for (uint64_t i = 0; i < t->count; i++) {
+        *difference += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);
+        *norm += (double)y[i] * (double)y[i];
+    }
+    mem_free(x);
+    mem_free(y);
+}
+
+double fixture_distance(const struct model_weights *a, const struct hf_tensors *b,
+                        const struct model_tensor *t)
+{
+    double difference = 0, norm = 0;
+    if (t)
+        add_distance(a, b, t, &difference, &norm);
+    else
+        for (size_t i = 0; i < a->layout->tensor_count; i++)
+            add_distance(a, b, &a->layout->tensors[i], &difference, &norm);
+    assert_true(norm > 0);
+    return sqrt(difference / norm);
+}
+
+double fixture_number(const cJSON *object, const char *first, const char *second)
+{
+    const cJSON *at = cJSON_GetObjectItemCaseSensitive(object, first);
+    if (at && second) at = cJSON_GetObjectItemCaseSensitive(at, second);
+    if (!cJSON_IsNumber(at))
+        fail_msg("expected.json has no number '%s' '%s'", first, second ? second : "");
+    return at->valuedouble;
+}

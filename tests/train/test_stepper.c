@@ -1,0 +1,370 @@
+// Whole optimiser steps: TRL's TR-DPO, and what must hold of any reference update.
+#include "../common/fixture.h"
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "train/schedule.h"
+#include "train/stepper.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+// cmocka wants the headers above first.
+#include <cmocka.h>
+
+#define ROWS 16
+#define STEPS 6
+
+static struct vk_device *device;
+
+#define REQUIRE(what)                                                                              \
+    do {                                                                                           \
+        if (!(what)) fail_msg("%s: %s", #what, err_message());                                     \
+    } while (0)
+
+// A run of steps over all rows of a fixture.
+struct trial {
+    struct fixture f;
+    struct train_config config;
+    struct model_weights policy, ref, grad, m, v;
+    struct train_stepper *stepper;
+    struct train_schedule_plan schedule;
+    union train_row_metrics rows[ROWS]; // of the step last done
+    struct step_results results;
+};
+
+static void set(struct trial *t, const char *key, const char *value)
+{
+    REQUIRE(train_config_set(&t->config, key, value, "test"));
+}
+
+// Starts from the fixture and its reference ("-ref"), or from the fixture alone (""). `tokens` 0:
+// all rows in one pass.
+static void trial_open(struct trial *t, const char *name, const char *ref, const char *alpha,
+                       const char *every, uint32_t tokens)
+{
+    *t = (struct trial){0};
+    fixture_open(&t->f, device, name, true);
+    train_config_init(&t->config);
+    set(t, "learning_rate", "1e-3");
+    set(t, "per_device_train_batch_size", "16");
+    set(t, "sync_ref_model", alpha ? "true" : "false");
+    if (alpha) set(t, "ref_model_mixup_alpha", alpha);
+    if (every) set(t, "ref_model_sync_steps", every);
+    t->schedule = train_schedule_make(&t->config, STEPS);
+    fixture_weights(&t->f, &t->policy, "");
+    fixture_weights(&t->f, &t->ref, ref);
+    fixture_weights(&t->f, &t->grad, NULL);
+    fixture_weights(&t->f, &t->m, NULL);
+    fixture_weights(&t->f, &t->v, NULL);
+    t->stepper =
+        train_stepper_create(&(struct train_stepper_params){.device = device,
+                                                            .config = &t->config,
+                                                            .layout = &t->f.layout,
+                                                            .policy = &t->policy,
+                                                            .ref = &t->ref,
+                                                            .grad = &t->grad,
+                                                            .m = &t->m,
+                                                            .v = &t->v,
+                                                            .tokens = tokens ? tokens : 2048,
+                                                            .rows = ROWS});
+    REQUIRE(t->stepper);
+}
+
+static void trial_close(struct trial *t)
+{
+    struct model_weights *all[] = {&t->policy, &t->ref, &t->grad, &t->m, &t->v};
+    train_stepper_destroy(t->stepper);
+    for (size_t i = 0; i < 5; i++)
+        model_weights_finish(all[i]);
+    train_config_finish(&t->config);
+    fixture_close(&t->f);
+}
+
+static void trial_step(struct trial *t, int64_t number)
+{
+    uint32_t order[ROWS];
+    for (uint32_t i = 0; i < ROWS; i++)
+        order[i] = i;
+    const struct train_config *c = &t->config;
+    struct train_step step = {.number = number,
+                              .learning_rate = train_schedule_rate(&t->schedule, number - 1),
+                              .update_reference =
+                                  c->sync_ref_model && number % c->ref_model_sync_steps == 0};
+    REQUIRE(train_stepper_step(t->stepper, &t->f.set, order, ROWS, &step));
+    REQUIRE(train_stepper_collect(t->stepper, t->rows, &t->results));
+    assert_int_equal(t->results.nonfinite, 0);
+}
+
+static float *snapshot(const struct trial *t, const struct model_weights *w)
+{
+    float *values = MEM_ARRAY(float, t->f.layout.elements);
+    for (size_t i = 0; i < t->f.layout.tensor_count; i++) {
+        const struct model_tensor *tensor = &t->f.layout.tensors[i];
+        REQUIRE(model_weights_read(w, tensor, values + tensor->offset));
+    }
+    return values;
+}
+
+// ---- TRL ----
+
+static double mean(const struct trial *t, double (*of)(const struct pair_metrics *p))
+{
+    double sum = 0;
+    for (int i = 0; i < ROWS; i++)
+        sum += of(&t->rows[i].pair) / ROWS;
+    return sum;
+}
+
+static double loss_of(const struct pair_metrics *p)
+{
+    return (double)p->loss;
+}
+
+static double chosen_of(const struct pair_metrics *p)
+{
+    return (double)p->reward_chosen;
+}
+
+static double rejected_of(const struct pair_metrics *p)
+{
+    return (double)p->reward_rejected;
+}
+
+static double logps_of(const struct pair_metrics *p)
+{
+    return (double)p->logp_chosen;
+}
+
+static void expect_near(const char *what, int step, double got, double want)
+{
+    // Rewards are differences of sums of about 20; TRL computes them in float32 too.
+    if (fabs(got - want) > 2e-4 * fabs(want) + 2e-5)
+        fail_msg("step %d: %s is %.8g, TRL has %.8g", step, what, got, want);
+}
+
+static void compare_step(struct trial *t, const cJSON *want, int step)
+{
+    expect_near("loss", step, mean(t, loss_of), fixture_number(want, "loss", NULL));
+    expect_near("rewards/chosen", step, mean(t, chosen_of),
+                fixture_number(want, "rewards/chosen", NULL));
+    expect_near("rewards/rejected", step, mean(t, rejected_of),
+                fixture_number(want, "rewards/rejected", NULL));
+    expect_near("logps/chosen", step, mean(t, logps_of),
+                fixture_number(want, "logps/chosen", NULL));
+    expect_near("grad_norm", step, (double)t->results.grad_norm,
+                fixture_number(want, "grad_norm", NULL));
+}
+
+// Norm of the difference to TRL's weights as a share of the norm of the change since the start.
+static double change_off(const struct trial *t, const struct model_weights *got,
+                         const char *start_suffix, const char *file)
+{
+    struct hf_tensors *end = hf_tensors_open(fixture_path(&t->f, "", file));
+    struct hf_tensors *start =
+        hf_tensors_open(fixture_path(&t->f, start_suffix, "model.safetensors"));
+    REQUIRE(start && end);
+    double off = 0, change = 0;
+    float *mine = snapshot(t, got);
+    for (size_t i = 0; i < t->f.layout.tensor_count; i++) {
+        const struct model_tensor *tensor = &t->f.layout.tensors[i];
+        const struct hf_tensor *a = hf_tensors_find(start, tensor->name),
+                               *b = hf_tensors_find(end, tensor->name);
+        assert_true(a && b && a->count == tensor->count && b->count == tensor->count);
+        float *before = MEM_ARRAY(float, tensor->count), *after = MEM_ARRAY(float, tensor->count);
+        dtype_decode(before, a->data, a->dtype, a->count);
+        dtype_decode(after, b->data, b->dtype, b->count);
+        for (uint64_t k = 0; k < tensor->count; k++) {
+            double d = (double)mine[tensor->offset + k] - (double)after[k];
+            double c = (double)after[k] - (double)before[k];
+            off += d * d;
+            change += c * c;
+        }
+        mem_free(before);
+        mem_free(after);
+    }
+    mem_free(mine);
+    hf_tensors_close(start);
+    hf_tensors_close(end);
+    assert_true(change > 0);
+    return sqrt(off / change);
+}
+
+static void compare_trl(const char *name, const char *kind, const char *alpha, const char *every,
+                        uint32_t tokens)
+{
+    struct trial t;
+    char file[64];
+    trial_open(&t, name, "-ref", alpha, every, tokens);
+    snprintf(file, sizeof file, "trl_%s.json", kind);
+    cJSON *expected = json_parse_file(fixture_path(&t.f, "", file), 0);
+    REQUIRE(expected);
+    const cJSON *steps = cJSON_GetObjectItem(expected, "steps");
+    assert_int_equal(cJSON_GetArraySize(steps), STEPS);
+    for (int step = 1; step <= STEPS; step++) {
+        trial_step(&t, step);
+        compare_step(&t, cJSON_GetArrayItem(steps, step - 1), step);
+    }
+    snprintf(file, sizeof file, "trl_%s_policy.safetensors", kind);
+    double policy = change_off(&t, &t.policy, "", file);
+    snprintf(file, sizeof file, "trl_%s_reference.safetensors", kind);
+    double reference = change_off(&t, &t.ref, "-ref", file);
+    print_message("%s, %s updates: policy off by %.1e of its change, reference by %.1e\n", name,
+                  kind, policy, reference);
+    assert_true(policy < 3e-4);
+    assert_true(reference < 3e-4);
+    assert_int_equal(t.results.ref_updates, *every == '1' ? 6 : 3);
+    cJSON_Delete(expected);
+    trial_close(&t);
+}
+
+static void trl_soft(void **state)
+{
+    (void)state;
+    compare_trl("tiny-gqa", "soft", "0.6", "1", 0);
+    compare_trl("tiny-llama3", "soft", "0.6", "1", 0);
+}
+
+static void trl_hard(void **state)
+{
+    (void)state;
+    compare_trl("tiny-gqa", "hard", "1", "2", 0);
+    compare_trl("tiny-llama3", "hard", "1", "2", 0);
+}
+
+// A step in many small passes, its gradient accumulated, is the same step.
+static void trl_in_small_passes(void **state)
+{
+    (void)state;
+    compare_trl("tiny-gqa", "soft", "0.6", "1", 192);
+    compare_trl("tiny-llama3", "hard", "1", "2", 192);
+}
+
+// ---- oracles of the reference update ----
+
+static void expect_no_difference(const struct trial *t)
+{
+    for (int i = 0; i < ROWS; i++) {
+        const struct pair_metrics *p = &t->rows[i].pair;
+        assert_true(p->reward_chosen == 0 && p->reward_rejected == 0);
+        assert_true(fabs((double)p->loss - log(2.0)) < 1e-6);
+    }
+}
+
+static void hard_update_restores_equality(void **state)
+{
+    (void)state;
+    struct trial t;
+    trial_open(&t, "tiny-gqa", "", "1", "3", 0);
+    for (int step = 1; step <= STEPS + 1; step++) {
+        trial_step(&t, step);
+        // Before the first update policy and reference are one model, and after each update again.
+        if (step % 3 == 1)
+            expect_no_difference(&t);
+        else
+            assert_true(fabs((double)t.rows[0].pair.reward_chosen) > 1e-4);
+    }
+    trial_close(&t);
+}
+
+static void copy_every_step_keeps_equality(void **state)
+{
+    (void)state;
+    struct trial t;
+    trial_open(&t, "tiny-llama3", "", "1", "1", 0);
+    for (int step = 1; step <= STEPS; step++) {
+        trial_step(&t, step);
+        expect_no_difference(&t);
+    }
+    trial_close(&t);
+}
+
+static void soft_updates_sum_up(void **state)
+{
+    (void)state;
+    struct trial t;
+    const double alpha = 0.3;
+    trial_open(&t, "tiny-gqa", "-ref", "0.3", "1", 0);
+    uint64_t n = t.f.layout.elements;
+    double *want = MEM_ARRAY(double, n);
+    float *phi = snapshot(&t, &t.ref);
+    for (uint64_t i = 0; i < n; i++)
+        want[i] = pow(1 - alpha, STEPS) * (double)phi[i];
+    mem_free(phi);
+    for (int step = 1; step <= STEPS; step++) {
+        trial_step(&t, step);
+        float *theta = snapshot(&t, &t.policy);
+        for (uint64_t i = 0; i < n; i++)
+            want[i] += alpha * pow(1 - alpha, STEPS - step) * (double)theta[i];
+        mem_free(theta);
+    }
+    float *got = snapshot(&t, &t.ref);
+    for (uint64_t i = 0; i < n; i++)
+        if (fabs((double)got[i] - want[i]) > 1e-6 * fabs(want[i]) + 1e-7)
+            fail_msg("element %llu is %.9g, want %.9g", (unsigned long long)i, (double)got[i],
+                     want[i]);
+    mem_free(got);
+    mem_free(want);
+    trial_close(&t);
+}
+
+// Weights after six steps under the reference settings given.
+static float *six_steps(const char *alpha, const char *every, uint64_t *count)
+{
+    struct trial t;
+    trial_open(&t, "tiny-gqa", "-ref", alpha, every, 0);
+    for (int step = 1; step <= STEPS; step++)
+        trial_step(&t, step);
+    float *weights = snapshot(&t, &t.policy);
+    *count = t.f.layout.elements;
+    trial_close(&t);
+    return weights;
+}
+
+static void reference_that_stays_is_dpo(void **state)
+{
+    (void)state;
+    uint64_t n;
+    float *dpo = six_steps(NULL, NULL, &n), *again = six_steps(NULL, NULL, &n);
+    float *alpha0 = six_steps("0", "1", &n), *late = six_steps("0.6", "7", &n);
+    float *moving = six_steps("0.6", "1", &n);
+    assert_memory_equal(dpo, again, n * sizeof(float));
+    assert_memory_equal(dpo, alpha0, n * sizeof(float));
+    assert_memory_equal(dpo, late, n * sizeof(float));
+    assert_memory_not_equal(dpo, moving, n * sizeof(float));
+    float *all[] = {dpo, again, alpha0, late, moving};
+    for (size_t i = 0; i < 5; i++)
+        mem_free(all[i]);
+}
+
+static int open_device(void **state)
+{
+    (void)state;
+    device = vk_device_create(NULL);
+    if (!device) print_error("%s\n", err_message());
+    return device ? 0 : -1;
+}
+
+static int close_device(void **state)
+{
+    (void)state;
+    vk_device_destroy(device);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(trl_soft),
+        cmocka_unit_test(trl_hard),
+        cmocka_unit_test(trl_in_small_passes),
+        cmocka_unit_test(hard_update_restores_equality),
+        cmocka_unit_test(copy_every_step_keeps_equality),
+        cmocka_unit_test(soft_updates_sum_up),
+        cmocka_unit_test(reference_that_stays_is_dpo),
+    };
+    return cmocka_run_group_tests(tests, open_device, close_device);
+}
