@@ -24,9 +24,10 @@ struct pair_metrics {
     float reward_chosen, reward_rejected; // beta * (logp - ref_logp)
     float logp_chosen, logp_rejected;     // sums over the completion
     float ref_logp_chosen, ref_logp_rejected;
-    float entropy;  // sum over the pair's scored tokens
-    float accurate; // scored tokens whose target is the argmax
-    float tokens;   // scored tokens of the pair
+    float entropy;       // sum over the scored tokens of both completions
+    float tokens;        // scored tokens of both completions
+    float accurate;      // scored tokens of the chosen completion whose target is the argmax
+    float chosen_tokens; // scored tokens of the chosen completion
 };
 
 // Of one sequence, from the next-token loss.

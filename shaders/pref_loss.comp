@@ -46,8 +46,9 @@ void main()
     m.ref_logp_chosen = sequence_sum(ref_logp, w);
     m.ref_logp_rejected = sequence_sum(ref_logp, l);
     m.entropy = sequence_sum(args.entropy, w) + sequence_sum(args.entropy, l);
-    m.accurate = sequence_sum(args.is_argmax, w) + sequence_sum(args.is_argmax, l);
     m.tokens = float(w.end - w.begin + (l.end - l.begin));
+    m.accurate = sequence_sum(args.is_argmax, w); // of chosen alone, as TRL counts it
+    m.chosen_tokens = float(w.end - w.begin);
 
     float slope = args.step.v[0].loss_scale * beta * result.y;
     for (uint i = w.begin + local_index; i < w.end; i += local_size)

@@ -27,17 +27,40 @@ static struct model_layer_activations layer_layout(const struct model_config *c,
     };
 }
 
-static void matmul_scratch(struct model_activations *a, const struct model_config *c,
-                           struct vk_arena *arena, const struct vk_device *device)
+static uint64_t matmul_scratch_bytes(const struct model_config *c, const struct vk_device *device,
+                                     uint32_t T, uint32_t chunk_rows)
 {
-    uint32_t T = a->tokens, C = c->channels;
+    uint32_t C = c->channels;
     const struct op_linear_shape shapes[] = {
-        {T, C, model_qkv_cols(c)},    {T, c->heads * c->head_dim, C},
-        {T, C, 2 * c->ffn},           {T, c->ffn, C},
-        {a->chunk_rows, C, c->vocab},
+        {T, C, model_qkv_cols(c)}, {T, c->heads * c->head_dim, C},
+        {T, C, 2 * c->ffn},        {T, c->ffn, C},
+        {chunk_rows, C, c->vocab},
     };
-    a->matmul_bytes = op_linear_scratch_bytes(device, shapes, sizeof shapes / sizeof *shapes);
-    a->matmul = a->matmul_bytes ? vk_arena_alloc(arena, a->matmul_bytes) : 0;
+    return op_linear_scratch_bytes(device, shapes, sizeof shapes / sizeof *shapes);
+}
+
+static uint32_t chunk_rows(const struct model_config *c,
+                           const struct model_activation_params *params)
+{
+    return op_head_chunk_rows(params->scored, c->vocab,
+                              params->logits_bytes ? params->logits_bytes : DEFAULT_LOGITS_BYTES);
+}
+
+uint64_t model_activations_largest(const struct model_config *c, const struct vk_device *device,
+                                   const struct model_activation_params *params)
+{
+    uint64_t chunk = chunk_rows(c, params);
+    const uint64_t bytes[] = {
+        4 * (uint64_t)params->tokens * 2 * c->ffn,
+        4 * (uint64_t)params->tokens * model_qkv_cols(c),
+        4 * (uint64_t)params->scored * c->channels,
+        4 * chunk * c->vocab,
+        matmul_scratch_bytes(c, device, params->tokens, (uint32_t)chunk),
+    };
+    uint64_t largest = 0;
+    for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++)
+        if (bytes[i] > largest) largest = bytes[i];
+    return largest;
 }
 
 static void backward_scratch(struct model_activations *a, const struct model_config *c,
@@ -76,10 +99,10 @@ void model_activations_layout(struct model_activations *a, const struct model_co
     a->is_argmax = floats(arena, S, 1);
     a->norm = floats(arena, T, C);
     a->hidden = floats(arena, T, c->ffn);
-    a->chunk_rows = op_head_chunk_rows(
-        S, c->vocab, params->logits_bytes ? params->logits_bytes : DEFAULT_LOGITS_BYTES);
+    a->chunk_rows = chunk_rows(c, params);
     a->logits = floats(arena, a->chunk_rows, c->vocab);
-    matmul_scratch(a, c, arena, device);
+    a->matmul_bytes = matmul_scratch_bytes(c, device, T, a->chunk_rows);
+    a->matmul = a->matmul_bytes ? vk_arena_alloc(arena, a->matmul_bytes) : 0;
     if (params->training) backward_scratch(a, c, arena);
 }
 

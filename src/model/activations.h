@@ -59,6 +59,9 @@ struct model_activation_params {
 void model_activations_layout(struct model_activations *a, const struct model_config *c,
                               struct vk_arena *arena, const struct vk_device *device,
                               const struct model_activation_params *params);
+// Bytes of the largest array of that layout, which one span of the arena must hold.
+uint64_t model_activations_largest(const struct model_config *c, const struct vk_device *device,
+                                   const struct model_activation_params *params);
 void model_activations_finish(struct model_activations *a); // frees the table, not the arena
 
 #endif

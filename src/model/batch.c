@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define ALIGN 256
+#define UPLOAD_BYTES ((uint64_t)8 << 20) // a vk_upload()
 
 // One array of the block: where its address goes, and its bytes at full capacity.
 struct field {
@@ -95,7 +96,12 @@ bool model_batch_upload(const struct model_batch *b, struct vk_device *device,
         memcpy(block + at, sources[i], f[i].bytes);
         at += aligned(f[i].bytes);
     }
-    bool ok = vk_upload(device, b->block, block, b->block_bytes);
+    bool ok = true;
+    for (at = 0; ok && at < b->block_bytes; at += UPLOAD_BYTES) {
+        uint64_t left = b->block_bytes - at;
+        ok =
+            vk_upload(device, b->block + at, block + at, left < UPLOAD_BYTES ? left : UPLOAD_BYTES);
+    }
     mem_free(block);
     return ok;
 }

@@ -3,6 +3,7 @@
 #include "../shaders/args.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "ops/attention.h"
 #include "ops/linear.h"
 #include "ops/rows.h"
@@ -249,15 +250,44 @@ static struct model_generator *new_generator(const struct model_layout *layout_,
     return g;
 }
 
+// The span of the arena: it must hold the largest array, a layer's keys or the widest rows. 0
+// (err_user) if the device has no such span.
+static uint64_t choose_span(const struct model_generator *g, const struct vk_device *device)
+{
+    const struct model_config *c = g->config;
+    uint64_t slots = (uint64_t)g->sequences * g->max_length, span = (uint64_t)1 << 30;
+    uint64_t rows = PREFILL_ROWS > g->sequences ? PREFILL_ROWS : g->sequences;
+    uint64_t largest = slots * c->kv_heads * c->head_dim * 4;
+    if (rows * 2 * c->ffn * 4 > largest) largest = rows * 2 * c->ffn * 4;
+    if ((uint64_t)g->sequences * c->vocab * 4 > largest)
+        largest = (uint64_t)g->sequences * c->vocab * 4;
+    while (span < largest)
+        span *= 2;
+    // A kernel's index has 31 bits.
+    if (largest / 4 <= INT32_MAX &&
+        (span == (uint64_t)1 << 30 || span <= vk_max_span_bytes(device)))
+        return span;
+    char need[32];
+    err_user(
+        "%u texts of up to %u tokens need a cache of %s a layer, more than the device holds in "
+        "one piece: ask for fewer tokens, or for fewer texts at once",
+        g->sequences, g->max_length, str_bytes(need, largest));
+    return 0;
+}
+
 uint64_t model_generator_bytes(const struct model_layout *layout_, const struct vk_device *device,
                                const struct model_generator_params *params)
 {
     struct model_generator *g = new_generator(layout_, params);
     struct vk_arena measure;
-    vk_arena_init(&measure, NULL, &(struct vk_arena_params){.name = "generation"});
-    layout(g, &measure, device);
-    uint64_t bytes = measure.peak;
-    vk_arena_finish(&measure);
+    uint64_t bytes = 0, span = choose_span(g, device);
+    if (span) {
+        vk_arena_init(&measure, NULL,
+                      &(struct vk_arena_params){.name = "generation", .span_bytes = span});
+        layout(g, &measure, device);
+        bytes = measure.peak;
+        vk_arena_finish(&measure);
+    }
     model_generator_destroy(g);
     return bytes;
 }
@@ -281,8 +311,10 @@ struct model_generator *model_generator_create(struct vk_device *device,
     g->device = device;
     g->weights = weights;
     uint64_t bytes = model_generator_bytes(weights->layout, device, params);
-    if (!vk_arena_init(&g->arena, device,
-                       &(struct vk_arena_params){.name = "generation", .bytes = bytes}))
+    if (!bytes || !vk_arena_init(&g->arena, device,
+                                 &(struct vk_arena_params){.name = "generation",
+                                                           .bytes = bytes,
+                                                           .span_bytes = choose_span(g, device)}))
         goto fail;
     layout(g, &g->arena, device);
     if (!write_rope(g)) goto fail;
@@ -403,7 +435,8 @@ static bool advance(struct run *r, uint32_t lane_index, const float *logits)
         lane->drawn++;
         lane->next = id;
         if (r->how->on_token && !r->how->on_token(r->how->ctx, lane->prompt, id)) r->stopped = true;
-        ended = lane->drawn >= r->how->max_new_tokens || lane->fed >= g->max_length;
+        ended = lane->drawn >= r->how->max_new_tokens ||
+                r->prompts[lane->prompt].count + lane->drawn >= g->max_length;
     }
     if (!ended) return true;
     if (r->how->on_end && !r->how->on_end(r->how->ctx, lane->prompt, eos)) r->stopped = true;

@@ -12,7 +12,8 @@ struct model_generator_params {
     uint32_t max_length; // prompt and continuation of a sequence together, tokens
 };
 
-// Device memory of a generator, for memory plans.
+// Device memory of a generator, for memory plans; 0 if one of its arrays is more than the device
+// can hold in one piece (err_user: what to lower).
 uint64_t model_generator_bytes(const struct model_layout *layout, const struct vk_device *device,
                                const struct model_generator_params *params);
 

@@ -121,10 +121,10 @@ bool model_layout_init(struct model_layout *layout, const struct model_config *c
             layout->span_elements /= 2;
         if (layout->span_elements * 4 > max_span_bytes) {
             char need[32], have[32];
-            return err_device("the largest matrix of the model needs an allocation of %s, but the "
-                              "device allows at most %s: choose another device or a smaller model",
-                              str_bytes(need, layout->span_elements * 4),
-                              str_bytes(have, max_span_bytes));
+            return err_user("the largest matrix of the model needs an allocation of %s, but the "
+                            "device allows at most %s: choose another device or a smaller model",
+                            str_bytes(need, layout->span_elements * 4),
+                            str_bytes(have, max_span_bytes));
         }
     }
     struct builder b = {.layout = layout};

@@ -46,7 +46,7 @@ struct model_layout {
 };
 
 // Spans have 2^28 elements (1 GiB) or as many more as the largest matrix needs; `max_span_bytes`
-// (a device's largest allocation; 0: no limit) that is too small for it is err_device.
+// (a device's largest allocation; 0: no limit) that is too small for it is err_user.
 bool model_layout_init(struct model_layout *layout, const struct model_config *config,
                        uint64_t max_span_bytes);
 void model_layout_finish(struct model_layout *layout);

@@ -31,8 +31,11 @@ static bool write_state(const struct train_run *run, const char *path)
     cJSON_AddNumberToObject(root, "epoch", (double)s->step / (double)run->steps_per_epoch);
     cJSON_AddNumberToObject(root, "num_tokens", (double)s->num_tokens);
     cJSON_AddNumberToObject(root, "ref_updates", (double)s->ref_updates);
+    cJSON_AddNumberToObject(root, "eval_step", (double)s->eval_step);
     cJSON_AddNumberToObject(root, "dataset_rows", (double)run->train.rows.count);
     cJSON_AddNumberToObject(root, "dataset_checksum", dataset_checksum(&run->train));
+    cJSON_AddNumberToObject(root, "eval_dataset_rows", (double)run->eval.rows.count);
+    cJSON_AddNumberToObject(root, "eval_dataset_checksum", dataset_checksum(&run->eval));
     cJSON_AddItemToObject(root, "window", train_metrics_save(&s->window));
     for (size_t i = 0; i < train_key_count; i++) {
         struct str value = {0};
@@ -83,15 +86,8 @@ static bool remove_old(const struct train_run *run)
     if (!limit) return true;
     if (!train_dir_checkpoints(run->config->output_dir, &steps, &count)) return false;
     bool ok = true;
-    for (size_t i = 0; ok && count - i > limit; i++) {
-        char *path = str_format("%s/checkpoint-%lld", run->config->output_dir, (long long)steps[i]);
-        // Out of its name first: a kill in between must not leave half a checkpoint under it.
-        char *removed =
-            str_format("%s/.checkpoint-%lld.removed", run->config->output_dir, (long long)steps[i]);
-        ok = file_remove_tree(removed) && file_rename(path, removed) && file_remove_tree(removed);
-        mem_free(removed);
-        mem_free(path);
-    }
+    for (size_t i = 0; ok && count - i > limit; i++)
+        ok = train_dir_remove_checkpoint(run->config->output_dir, steps[i]);
     mem_free(steps);
     return ok;
 }
@@ -109,7 +105,8 @@ bool train_checkpoint_save(struct train_run *run)
     log_progress("saving checkpoint-%lld", (long long)run->state.step);
     bool ok = file_remove_tree(temp) && file_make_dirs(temp) && train_save_model(run, temp) &&
               write_weights(run, temp) && file_write_whole(config, str_text(&text), text.len) &&
-              write_state(run, state) && file_sync_dir(temp) && file_remove_tree(dir) &&
+              write_state(run, state) && file_sync_dir(temp) &&
+              train_dir_remove_checkpoint(run->config->output_dir, run->state.step) &&
               file_rename(temp, dir) && remove_old(run);
     if (!ok && file_is_dir(temp)) {
         // The reason for the failure stays in the log while the remains are cleared away.
@@ -129,18 +126,20 @@ bool train_checkpoint_save(struct train_run *run)
 
 // ---- loading ----
 
-static bool check_dataset(const struct train_run *run, const cJSON *root)
+static bool check_dataset(const cJSON *root, const struct data_set *set, const char *prefix,
+                          const char *path)
 {
     int64_t rows = -1, checksum = -1;
-    if (!json_get_int(root, "dataset_rows", &rows) ||
-        !json_get_int(root, "dataset_checksum", &checksum))
-        return false;
-    if (rows == (int64_t)run->train.rows.count && checksum == dataset_checksum(&run->train))
-        return true;
-    return err_user(
-        "dataset_name: %s is not the dataset that the run began with (or max_length or the "
-        "tokenizer changed)",
-        run->config->dataset_name);
+    char *rows_key = str_format("%sdataset_rows", prefix);
+    char *checksum_key = str_format("%sdataset_checksum", prefix);
+    bool ok = json_get_int(root, rows_key, &rows) && json_get_int(root, checksum_key, &checksum);
+    mem_free(rows_key);
+    mem_free(checksum_key);
+    if (!ok) return false;
+    if (rows == (int64_t)set->rows.count && checksum == dataset_checksum(set)) return true;
+    return err_user("%sdataset_name: %s is not the dataset that the run began with (or max_length "
+                    "or the tokenizer changed)",
+                    prefix, path ? path : "none");
 }
 
 // A resumed run equals an uninterrupted one only under the same settings.
@@ -166,17 +165,23 @@ static bool read_state(struct train_run *run, const cJSON *root)
 {
     struct train_state *s = &run->state;
     int64_t format = 0;
-    s->step = s->num_tokens = s->ref_updates = -1;
+    s->step = s->num_tokens = s->ref_updates = s->eval_step = -1;
     if (!json_get_int(root, "format", &format) || !json_get_int(root, "global_step", &s->step) ||
         !json_get_int(root, "num_tokens", &s->num_tokens) ||
-        !json_get_int(root, "ref_updates", &s->ref_updates))
+        !json_get_int(root, "ref_updates", &s->ref_updates) ||
+        !json_get_int(root, "eval_step", &s->eval_step))
         return false;
     if (format != FORMAT)
         return err_user("format %lld is not the one this version reads (%d)", (long long)format,
                         FORMAT);
-    if (s->step < 0 || s->num_tokens < 0 || s->ref_updates < 0 || s->ref_updates > UINT32_MAX)
-        return err_user("global_step, num_tokens or ref_updates is missing or out of range");
-    if (!check_dataset(run, root) || !train_metrics_load(&s->window, json_get(root, "window")))
+    if (s->step < 0 || s->num_tokens < 0 || s->ref_updates < 0 || s->ref_updates > UINT32_MAX ||
+        s->eval_step < 0)
+        return err_user(
+            "global_step, num_tokens, ref_updates or eval_step is missing or out of range");
+    const struct train_config *c = run->config;
+    if (!check_dataset(root, &run->train, "", c->dataset_name) ||
+        !check_dataset(root, &run->eval, "eval_", c->eval_dataset_name) ||
+        !train_metrics_load(&s->window, json_get(root, "window")))
         return false;
     warn_changes(run, json_get(root, "config"));
     return true;
@@ -209,8 +214,5 @@ bool train_checkpoint_load(struct train_run *run)
     mem_free(path);
     ok = ok && load_weights(run, run->resume_dir) &&
          train_stepper_set_ref_updates(run->stepper, (uint32_t)run->state.ref_updates);
-    if (ok)
-        log_info("resuming from %s: %lld of %lld steps done", run->resume_dir,
-                 (long long)run->state.step, (long long)run->total_steps);
     return ok;
 }

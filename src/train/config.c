@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define AT(field) offsetof(struct train_config, field)
-#define NO_MAX 1e300
+#define NO_MAX 1e38 // of float: "at least" alone is told to the user
 #define MAX_COUNT 1e9
 
 // One line a key.
@@ -38,7 +38,7 @@ const struct train_key train_keys[] = {
     {"gradient_accumulation_steps", TRAIN_INT, AT(gradient_accumulation_steps), "1", 1, 65536, NULL, "batches of an optimiser step", false},
     {"adam_beta1", TRAIN_NUMBER, AT(adam_beta1), "0.9", 0, 0.9999999, NULL, "decay of AdamW's first moment", false},
     {"adam_beta2", TRAIN_NUMBER, AT(adam_beta2), "0.999", 0, 0.9999999, NULL, "decay of AdamW's second moment", false},
-    {"adam_epsilon", TRAIN_NUMBER, AT(adam_epsilon), "1e-8", 0, 1, NULL, "AdamW's epsilon", false},
+    {"adam_epsilon", TRAIN_NUMBER, AT(adam_epsilon), "1e-8", 1e-20, 1, NULL, "AdamW's epsilon", false},
     {"weight_decay", TRAIN_NUMBER, AT(weight_decay), "0", 0, 10, NULL, "AdamW's decay, on matrices (not on norms and biases)", false},
     {"max_grad_norm", TRAIN_NUMBER, AT(max_grad_norm), "1", 0, NO_MAX, NULL, "gradient norm to clip to; 0: no clipping", false},
     {"max_length", TRAIN_INT, AT(max_length), "1024", 2, 1 << 20, NULL, "tokens of prompt and completion together", false},
@@ -55,7 +55,8 @@ const struct train_key train_keys[] = {
 // clang-format on
 const size_t train_key_count = sizeof train_keys / sizeof *train_keys;
 
-// Keys a TRL user may carry along: accepted at a value that asks for what this program does anyway.
+// Keys a TRL user may carry along: accepted at a value that asks for what this program does anyway
+// ("*": at any, as they say how to do what another key, refused here, would ask for).
 static const struct {
     const char *name, *accepted, *reason;
 } foreign_keys[] = {
@@ -65,12 +66,25 @@ static const struct {
     {"fp16", "false", "this version trains in fp32"},
     {"gradient_checkpointing", "auto|off|false", "this version keeps all activations"},
     {"use_peft", "false", "this version trains all weights"},
+    {"lora_r", "*", NULL},
+    {"lora_alpha", "*", NULL},
+    {"lora_target_modules", "*", NULL},
+    {"use_rslora", "*", NULL},
+    {"metric_for_best_model", "*", NULL},
     {"load_best_model_at_end", "false", "this version keeps the last model"},
     {"optim", "adamw|adamw_torch|adamw_torch_fused", "the optimiser is AdamW"},
     {"f_divergence_type", "reverse_kl", "this version has the reverse KL divergence only"},
+    {"f_alpha_divergence_coef", "*", NULL},
+    {"discopop_tau", "*", NULL},
+    {"simpo_gamma", "*", NULL},
+    {"desirable_weight", "*", NULL},
+    {"undesirable_weight", "*", NULL},
+    {"use_weighting", "false", "this version does not weight pairs (WPO)"},
+    {"ld_alpha", "1|1.0", "this version gives all tokens the same weight"},
+    {"loss_weights", "1|1.0", "this version has one loss"},
     {"precompute_ref_log_probs", "false",
      "the reference moves, so its log-probs are computed in each step"},
-    {"remove_unused_columns", "true|false", ""},
+    {"remove_unused_columns", "*", NULL},
     {"report_to", "none", "metrics go to metrics.jsonl in output_dir"},
 };
 
@@ -114,7 +128,8 @@ static bool unknown_key(const char *name, const char *value, const char *where)
 {
     for (size_t i = 0; i < sizeof foreign_keys / sizeof *foreign_keys; i++) {
         if (strcmp(foreign_keys[i].name, name) != 0) continue;
-        if (choice_index(foreign_keys[i].accepted, value) >= 0) return true;
+        const char *accepted = foreign_keys[i].accepted;
+        if (strcmp(accepted, "*") == 0 || choice_index(accepted, value) >= 0) return true;
         return err_user("%s: %s: %s is not available: %s", where, name, value,
                         foreign_keys[i].reason);
     }

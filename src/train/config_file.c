@@ -1,6 +1,7 @@
 // Reading a configuration file: flat YAML, of which JSON is a part.
 #include "train/config.h"
 
+#include "base/array.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -14,7 +15,7 @@ struct reader {
     const char *path;
     struct train_config *config;
     yaml_parser_t parser;
-    bool *seen; // [train_key_count]
+    struct key_names ARRAY_OF(char *) seen;
 };
 
 static size_t line_of(const yaml_event_t *e)
@@ -49,11 +50,11 @@ static bool enter_mapping(struct reader *r, bool *empty)
 
 static bool check_once(struct reader *r, const char *key, size_t line)
 {
-    const struct train_key *known = train_key_find(key);
-    if (!known) return true;
-    bool *seen = &r->seen[known - train_keys];
-    if (*seen) return err_user("%s: line %zu: key '%s' is given twice", r->path, line, key);
-    return *seen = true;
+    for (size_t i = 0; i < r->seen.count; i++)
+        if (strcmp(r->seen.items[i], key) == 0)
+            return err_user("%s: line %zu: key '%s' is given twice", r->path, line, key);
+    ARRAY_PUSH(&r->seen, mem_strdup(key));
+    return true;
 }
 
 static bool is_null(const yaml_event_t *e)
@@ -104,6 +105,23 @@ static bool read_pairs(struct reader *r)
     }
 }
 
+// Nothing may follow: a second document would be settings that nobody reads.
+static bool expect_end(struct reader *r)
+{
+    for (;;) {
+        yaml_event_t e;
+        if (!next(r, &e)) return false;
+        yaml_event_type_t type = e.type;
+        size_t line = line_of(&e);
+        yaml_event_delete(&e);
+        if (type == YAML_STREAM_END_EVENT) return true;
+        if (type != YAML_DOCUMENT_END_EVENT)
+            return err_user("%s: line %zu: expected the end of the file: settings stand in one "
+                            "document",
+                            r->path, line);
+    }
+}
+
 bool train_config_read(struct train_config *c, const char *path)
 {
     size_t len;
@@ -115,11 +133,12 @@ bool train_config_read(struct train_config *c, const char *path)
         mem_free(text);
         return err_device("%s: out of memory while reading", path);
     }
-    r.seen = MEM_ARRAY(bool, train_key_count);
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, len);
-    ok = enter_mapping(&r, &empty) && (empty || read_pairs(&r));
+    ok = enter_mapping(&r, &empty) && (empty || (read_pairs(&r) && expect_end(&r)));
     yaml_parser_delete(&r.parser);
-    mem_free(r.seen);
+    for (size_t i = 0; i < r.seen.count; i++)
+        mem_free(r.seen.items[i]);
+    ARRAY_FREE(&r.seen);
     mem_free(text);
     return ok;
 }

@@ -25,7 +25,7 @@ const char *const train_metric_names[METRIC_COUNT] = {
 bool train_metrics_add_pairs(struct train_metrics *m, const union train_row_metrics *rows,
                              uint32_t count, const float *start, double beta, uint32_t *bad)
 {
-    double sum[METRIC_COUNT] = {0}, tokens = 0, entropy = 0, accurate = 0;
+    double sum[METRIC_COUNT] = {0}, tokens = 0, entropy = 0, accurate = 0, chosen_tokens = 0;
     for (uint32_t i = 0; i < count; i++) {
         const struct pair_metrics *p = &rows[i].pair;
         if (!isfinite(p->loss)) return *bad = i, false;
@@ -47,13 +47,12 @@ bool train_metrics_add_pairs(struct train_metrics *m, const union train_row_metr
         tokens += p->tokens;
         entropy += p->entropy;
         accurate += p->accurate;
+        chosen_tokens += p->chosen_tokens;
     }
     for (int i = 0; i < METRIC_COUNT; i++)
         m->sums[i] += sum[i] / count;
-    if (tokens > 0) {
-        m->sums[METRIC_ENTROPY] += entropy / tokens;
-        m->sums[METRIC_TOKEN_ACCURACY] += accurate / tokens;
-    }
+    if (tokens > 0) m->sums[METRIC_ENTROPY] += entropy / tokens;
+    if (chosen_tokens > 0) m->sums[METRIC_TOKEN_ACCURACY] += accurate / chosen_tokens;
     m->steps++;
     return true;
 }
@@ -105,10 +104,12 @@ cJSON *train_metrics_save(const struct train_metrics *m)
 
 bool train_metrics_load(struct train_metrics *m, const cJSON *state)
 {
-    *m = (struct train_metrics){0};
-    if (!state) return err_user("the sums of metrics are missing");
-    if (!json_get_double(state, "steps", &m->steps)) return false;
-    for (int i = 0; i < METRIC_COUNT; i++)
-        if (!json_get_double(state, train_metric_names[i], &m->sums[i])) return false;
-    return true;
+    *m = (struct train_metrics){.steps = NAN};
+    bool ok = json_get_double(state, "steps", &m->steps), whole = !isnan(m->steps);
+    for (int i = 0; ok && i < METRIC_COUNT; i++) {
+        m->sums[i] = NAN;
+        ok = json_get_double(state, train_metric_names[i], &m->sums[i]);
+        whole = whole && !isnan(m->sums[i]);
+    }
+    return ok && (whole || err_user("the sums of metrics are missing"));
 }

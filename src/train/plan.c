@@ -26,14 +26,15 @@ bool train_plan_check(const struct train_run *run)
 {
     uint64_t weights = model_weights_bytes(&run->layout), activations, step_data;
     struct model_weights present;
-    train_stepper_bytes(&(struct train_stepper_params){.device = run->device,
-                                                       .config = run->config,
-                                                       .layout = &run->layout,
-                                                       .ref = run->has_ref ? &present : NULL,
-                                                       .grad = &present,
-                                                       .tokens = run->token_budget,
-                                                       .rows = run->rows_per_step},
-                        &activations, &step_data);
+    if (!train_stepper_bytes(&(struct train_stepper_params){.device = run->device,
+                                                            .config = run->config,
+                                                            .layout = &run->layout,
+                                                            .ref = run->has_ref ? &present : NULL,
+                                                            .grad = &present,
+                                                            .tokens = run->token_budget,
+                                                            .rows = run->rows_per_step},
+                             &activations, &step_data))
+        return false;
     const struct entry entries[] = {
         {"policy", weights},
         {"gradient", weights},

@@ -16,13 +16,15 @@ struct train_state {
     int64_t step;       // optimiser steps done
     int64_t num_tokens; // tokens of the rows done, prompt counted with each completion
     int64_t ref_updates;
+    int64_t eval_step;           // of the last evaluation, 0: none yet
     struct train_metrics window; // since the last logged line
 };
 
 struct train_run {
     const struct train_config *config;
     const struct train_hooks *hooks;
-    bool stop; // a hook asked to end the run
+    bool stop;    // a hook asked to end the run
+    bool stopped; // the run has ended early, by that or by a stop signal
     struct vk_device *device;
     struct hf_config hf;
     struct hf_tokenizer *tokenizer;
@@ -47,8 +49,9 @@ struct train_run {
 };
 
 // ---- trainer_setup.c ----
-// Reads all files, then opens the device, loads weights and scores the start (or loads a
-// checkpoint). train_run_finish() is due after a failure too; it leaves the device to its owner.
+// Reads all files, then opens the device, loads weights (or a checkpoint), opens the output folder
+// and scores the start. A stop signal while scoring sets run->stopped, which is no failure.
+// train_run_finish() is due after a failure too; it leaves the device to its owner.
 bool train_run_init(struct train_run *run, const struct train_config *config,
                     const struct train_hooks *hooks);
 void train_run_finish(struct train_run *run);
@@ -63,20 +66,25 @@ bool train_plan_check(const struct train_run *run);
 void train_show_example(const struct train_run *run);
 
 // ---- evaluate.c ----
-// Means over the eval dataset under names with "eval_" in front, appended to out as JSON members.
-bool train_run_evaluate(struct train_run *run, struct train_metrics *metrics);
+// Means over the eval dataset.
+// *stopped: a stop signal ended it before its end (no failure).
+bool train_run_evaluate(struct train_run *run, struct train_metrics *metrics, bool *stopped);
 
 // ---- run_dir.c: the output folder ----
-// Refuses a folder that holds a run unless resuming or overwriting; finds the checkpoint to resume
-// (run->resume_dir); creates the folder.
+// Refuses a folder that holds a run unless resuming or overwriting, and one whose contents the run
+// starts from; finds the checkpoint to resume (run->resume_dir). Changes nothing.
 bool train_dir_prepare(struct train_run *run);
-// Opens the logs and writes resolved_config.yaml. On resume, drops metrics lines after the
-// checkpoint.
+// Creates the folder, removes what is to be replaced and what a killed run left unfinished, opens
+// the log, writes resolved_config.yaml and drops the lines of metrics.jsonl that come after
+// run->state. To be called when nothing is left that the user's files could fail at.
 bool train_dir_open(struct train_run *run);
 // Appends one line to metrics.jsonl and flushes it.
 bool train_dir_append_metrics(const struct train_run *run, const char *line);
 // Checkpoint folders of output_dir by step, ascending: numbers in *steps (mem_free).
 bool train_dir_checkpoints(const char *output_dir, int64_t **steps, size_t *count);
+// Removes a checkpoint if it is there. It leaves its name first, so that a kill in between does not
+// leave half a checkpoint under it.
+bool train_dir_remove_checkpoint(const char *output_dir, int64_t step);
 
 // ---- checkpoint.c ----
 // Writes output_dir/checkpoint-STEP, whole or not at all, then removes those beyond

@@ -17,13 +17,14 @@ struct train_schedule_plan train_schedule_make(const struct train_config *c, int
 double train_schedule_rate(const struct train_schedule_plan *p, int64_t step)
 {
     if (step < p->warmup) return p->peak * (double)step / (double)p->warmup;
-    double rest = (double)(p->total - p->warmup);
-    double done = rest > 0 ? (double)(step - p->warmup) / rest : 1;
+    // From the end of warm-up to the end of the run; past it the rate stays where it ended.
+    double length = p->total > p->warmup ? (double)(p->total - p->warmup) : 1;
+    double left = step < p->total ? (double)(p->total - step) : 0;
     switch (p->type) {
     case TRAIN_LINEAR:
-        return p->peak * (done < 1 ? 1 - done : 0);
+        return p->peak * (left / length);
     case TRAIN_COSINE:
-        return p->peak * 0.5 * (1 + cos(3.14159265358979323846 * (done < 1 ? done : 1)));
+        return p->peak * 0.5 * (1 + cos(3.14159265358979323846 * (1 - left / length)));
     case TRAIN_CONSTANT:
     case TRAIN_CONSTANT_WITH_WARMUP:
         break;

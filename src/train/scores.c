@@ -7,7 +7,8 @@
 #include "hf/safetensors.h"
 
 bool train_scores_make(struct train_scores *s, struct train_stepper *st, const struct data_set *set,
-                       const uint32_t *order, size_t count, uint32_t rows_at_once, const char *name)
+                       const uint32_t *order, size_t count, uint32_t rows_at_once, const char *name,
+                       bool *stopped)
 {
     *s = (struct train_scores){MEM_ARRAY(float, set->rows.count * 2), set->rows.count};
     float *sums = MEM_ARRAY(float, (size_t)rows_at_once * 2);
@@ -16,7 +17,7 @@ bool train_scores_make(struct train_scores *s, struct train_stepper *st, const s
         uint32_t n = (uint32_t)(count - first < rows_at_once ? count - first : rows_at_once);
         log_progress("scoring %s under the start: %zu of %zu", name, first, count);
         if (sys_stop_signal()) {
-            ok = err_device("stopped by a signal before the first step: there is nothing to save");
+            *stopped = true;
             break;
         }
         ok = train_stepper_score(st, set, order + first, n, sums);

@@ -12,10 +12,10 @@ struct train_scores {
 };
 
 // Scores the rows listed (others stay 0) with the stepper's policy. `name` is for the progress
-// line.
+// line. *stopped is set, and the rest not scored, when a stop signal comes: no failure.
 bool train_scores_make(struct train_scores *s, struct train_stepper *st, const struct data_set *set,
-                       const uint32_t *order, size_t count, uint32_t rows_at_once,
-                       const char *name);
+                       const uint32_t *order, size_t count, uint32_t rows_at_once, const char *name,
+                       bool *stopped);
 void train_scores_finish(struct train_scores *s);
 
 // One file for both datasets ("train" [rows, 2] and "eval" [rows, 2]); eval may be empty.

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "ops/loss.h"
 #include "ops/rows.h"
 #include "ops/update.h"
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #define SLOTS 2 // steps in flight
+#define DEFAULT_SPAN_BYTES ((uint64_t)1 << 30)
 
 // A queued step whose results have not been collected.
 struct flight {
@@ -60,12 +62,45 @@ static void init_pack(struct train_stepper *st)
                                                          .score_prompt = scores_prompt(st)});
 }
 
+static struct model_activation_params activation_params(const struct train_stepper *st)
+{
+    return (struct model_activation_params){
+        .tokens = st->p.tokens, .scored = st->pack.scored_capacity, .training = st->training};
+}
+
 static void layout_activations(struct train_stepper *st, struct vk_arena *arena)
 {
-    model_activations_layout(&st->act, &st->p.layout->config, arena, st->p.device,
-                             &(struct model_activation_params){.tokens = st->p.tokens,
-                                                               .scored = st->pack.scored_capacity,
-                                                               .training = st->training});
+    struct model_activation_params params = activation_params(st);
+    model_activations_layout(&st->act, &st->p.layout->config, arena, st->p.device, &params);
+}
+
+static uint64_t largest_array(const struct train_stepper *st)
+{
+    struct model_activation_params params = activation_params(st);
+    return model_activations_largest(&st->p.layout->config, st->p.device, &params);
+}
+
+// Spans of the activations: as large as the largest array asks for, else the usual size.
+static uint64_t activation_span(const struct train_stepper *st)
+{
+    uint64_t span = DEFAULT_SPAN_BYTES, largest = largest_array(st);
+    while (span < largest)
+        span *= 2;
+    return span;
+}
+
+static bool check_largest(const struct train_stepper *st)
+{
+    uint64_t largest = largest_array(st), span = activation_span(st);
+    // A kernel's index has 31 bits.
+    if (largest / 4 <= INT32_MAX &&
+        (span == DEFAULT_SPAN_BYTES || span <= vk_max_span_bytes(st->p.device)))
+        return true;
+    char bytes[32];
+    return err_user(
+        "a pass over %u token slots needs an array of %s, more than the device holds in "
+        "one piece: lower max_length or token_budget",
+        st->p.tokens, str_bytes(bytes, largest));
 }
 
 static void layout_step(struct train_stepper *st, struct vk_arena *arena)
@@ -96,23 +131,33 @@ static void set_kind(struct train_stepper *st, const struct train_stepper_params
     st->row_bytes = st->pairs ? sizeof(struct pair_metrics) : sizeof(struct sequence_metrics);
 }
 
-void train_stepper_bytes(const struct train_stepper_params *params, uint64_t *activations,
+static void measure(struct train_stepper *st, uint64_t *activations, uint64_t *step_data)
+{
+    struct vk_arena a, b;
+    vk_arena_init(
+        &a, NULL,
+        &(struct vk_arena_params){.name = "activations", .span_bytes = activation_span(st)});
+    vk_arena_init(&b, NULL, &(struct vk_arena_params){.name = "step data"});
+    layout_activations(st, &a);
+    layout_step(st, &b);
+    *activations = a.peak;
+    *step_data = b.peak;
+    model_activations_finish(&st->act);
+    vk_arena_finish(&a);
+    vk_arena_finish(&b);
+}
+
+bool train_stepper_bytes(const struct train_stepper_params *params, uint64_t *activations,
                          uint64_t *step_data)
 {
     struct train_stepper st = {0};
-    struct vk_arena a, b;
     set_kind(&st, params);
     init_pack(&st);
-    vk_arena_init(&a, NULL, &(struct vk_arena_params){.name = "activations"});
-    vk_arena_init(&b, NULL, &(struct vk_arena_params){.name = "step data"});
-    layout_activations(&st, &a);
-    layout_step(&st, &b);
-    *activations = a.peak;
-    *step_data = b.peak + readback_bytes(&st);
-    model_activations_finish(&st.act);
+    measure(&st, activations, step_data);
+    *step_data += readback_bytes(&st);
+    bool ok = check_largest(&st);
     data_pack_finish(&st.pack);
-    vk_arena_finish(&a);
-    vk_arena_finish(&b);
+    return ok;
 }
 
 // ---- recorded commands ----
@@ -267,9 +312,12 @@ static void create_sequences(struct train_stepper *st)
 static bool create_arenas(struct train_stepper *st)
 {
     uint64_t act, step;
-    train_stepper_bytes(&st->p, &act, &step);
+    if (!check_largest(st)) return false;
+    measure(st, &act, &step);
     if (!vk_arena_init(&st->act_arena, st->p.device,
-                       &(struct vk_arena_params){.name = "activations", .bytes = act}) ||
+                       &(struct vk_arena_params){.name = "activations",
+                                                 .bytes = act,
+                                                 .span_bytes = activation_span(st)}) ||
         !vk_arena_init(&st->step_arena, st->p.device,
                        &(struct vk_arena_params){.name = "step data", .bytes = step}) ||
         !vk_arena_init(&st->readback, st->p.device,

@@ -25,7 +25,8 @@ struct train_stepper_params {
 
 // Bytes of the arenas beside the weights: activations and scratch; step data and host buffers.
 // Only sizes are computed; of the weights in `params` only their being NULL or not matters.
-void train_stepper_bytes(const struct train_stepper_params *params, uint64_t *activations,
+// err_user if one array is more than the device can hold in one piece.
+bool train_stepper_bytes(const struct train_stepper_params *params, uint64_t *activations,
                          uint64_t *step_data);
 
 // Everything `params` points to must outlive the stepper, which changes the weights given.

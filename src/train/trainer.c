@@ -198,30 +198,26 @@ static bool queue(struct train_run *run, struct pending *p, int64_t index)
 
 // ---- between steps ----
 
-static bool evaluate(struct train_run *run)
+static bool report_evaluation(struct train_run *run, const struct train_metrics *metrics)
 {
-    struct train_metrics metrics;
-    double start = sys_seconds();
-    if (!train_run_evaluate(run, &metrics)) return false;
     bool pairs = run->config->method == TRAIN_DPO;
     struct str line = {0};
     str_appendf(&line, "{\"step\": %lld, \"epoch\": ", (long long)run->state.step);
     json_append_double(&line, (double)run->state.step / (double)run->steps_per_epoch);
-    train_metrics_print(&metrics, pairs, "eval_", &line);
+    train_metrics_print(metrics, pairs, "eval_", &line);
     str_append_char(&line, '}');
     bool ok = append_metrics(run, str_text(&line));
     str_finish(&line);
     if (pairs)
         log_info("evaluation at step %lld: loss %.4f  margins %.4f  accuracy %.3f  kl/sft %.2f",
-                 (long long)run->state.step, train_metrics_mean(&metrics, METRIC_LOSS),
-                 train_metrics_mean(&metrics, METRIC_REWARDS_MARGINS),
-                 train_metrics_mean(&metrics, METRIC_REWARDS_ACCURACIES),
-                 train_metrics_mean(&metrics, METRIC_KL_SFT));
+                 (long long)run->state.step, train_metrics_mean(metrics, METRIC_LOSS),
+                 train_metrics_mean(metrics, METRIC_REWARDS_MARGINS),
+                 train_metrics_mean(metrics, METRIC_REWARDS_ACCURACIES),
+                 train_metrics_mean(metrics, METRIC_KL_SFT));
     else
         log_info("evaluation at step %lld: loss %.4f  token accuracy %.3f",
-                 (long long)run->state.step, train_metrics_mean(&metrics, METRIC_LOSS),
-                 train_metrics_mean(&metrics, METRIC_TOKEN_ACCURACY));
-    run->time_at_log += sys_seconds() - start;
+                 (long long)run->state.step, train_metrics_mean(metrics, METRIC_LOSS),
+                 train_metrics_mean(metrics, METRIC_TOKEN_ACCURACY));
     return ok;
 }
 
@@ -230,38 +226,78 @@ static bool due(int64_t every, int64_t step)
     return every > 0 && step % every == 0;
 }
 
-// Runs the remaining steps. Sets *stopped when a signal ended it early.
-static bool run_steps(struct train_run *run, struct pending p[2], union train_row_metrics *rows,
-                      bool *stopped)
+// An evaluation that a stop signal cut short, or that had to wait for a resumed run, is still due.
+static bool evaluation_due(const struct train_run *run, int64_t step)
+{
+    return run->eval.rows.count && step > 0 && run->state.eval_step != step &&
+           (step == run->total_steps || due(run->config->eval_steps, step));
+}
+
+static bool wants_to_stop(const struct train_run *run)
+{
+    return sys_stop_signal() != 0 || run->stop;
+}
+
+// Evaluates if it is time; a stop signal in between sets run->stopped.
+static bool evaluate(struct train_run *run)
+{
+    struct train_metrics metrics;
+    double start = sys_seconds();
+    if (!evaluation_due(run, run->state.step)) return true;
+    if (!train_run_evaluate(run, &metrics, &run->stopped)) return false;
+    double took = sys_seconds() - start;
+    run->started += took; // not training time
+    run->time_at_log += took;
+    if (run->stopped) return true;
+    run->state.eval_step = run->state.step;
+    return report_evaluation(run, &metrics);
+}
+
+// Runs the remaining steps. Sets run->stopped where it was asked to end early.
+static bool run_steps(struct train_run *run, struct pending p[2], union train_row_metrics *rows)
 {
     const struct train_config *c = run->config;
-    for (int64_t i = run->state.step; i < run->total_steps; i++) {
+    if (!evaluate(run)) return false;
+    for (int64_t i = run->state.step; i < run->total_steps && !run->stopped; i++) {
         struct pending *now = &p[i % 2], *before = &p[(i + 1) % 2];
         if (!queue(run, now, i) || !collect(run, before, rows)) return false;
         bool last = i + 1 == run->total_steps;
-        *stopped = (sys_stop_signal() != 0 || run->stop) && !last;
-        bool evaluation = run->eval.rows.count && (last || due(c->eval_steps, i + 1)) && !*stopped;
-        bool save = last || due(c->save_steps, i + 1) || *stopped;
-        if (!evaluation && !save) continue;
+        run->stopped = wants_to_stop(run) && !last;
+        bool save = last || due(c->save_steps, i + 1) || run->stopped;
+        if (!save && !evaluation_due(run, i + 1)) continue;
         if (!collect(run, now, rows)) return false;
-        if (evaluation && !evaluate(run)) return false;
-        if (save && !train_checkpoint_save(run)) return false;
-        if (*stopped) return true;
+        if (!run->stopped && !evaluate(run)) return false;
+        if ((save || run->stopped) && !train_checkpoint_save(run)) return false;
     }
     return true;
 }
 
 static void report_stop(const struct train_run *run)
 {
-    log_info("stopped on request at step %lld of %lld; saved %s/checkpoint-%lld. Go on with "
-             "--resume_from_checkpoint true",
-             (long long)run->state.step, (long long)run->total_steps, run->config->output_dir,
-             (long long)run->state.step);
+    const struct train_config *c = run->config;
+    long long step = run->state.step, total = run->total_steps;
+    if (step == run->first_step && !run->resume_dir)
+        log_info("stopped on request before the first step: there was nothing to save");
+    else if (step == run->first_step)
+        log_info("stopped on request before the next step: %s is as it was", run->resume_dir);
+    else
+        log_info("stopped on request at step %lld of %lld; saved %s/checkpoint-%lld. Go on with "
+                 "--resume_from_checkpoint true",
+                 step, total, c->output_dir, step);
+}
+
+static bool finish(struct train_run *run)
+{
+    char took[32];
+    format_time(took, sys_seconds() - run->started);
+    if (!train_save_model(run, run->config->output_dir)) return false;
+    log_info("done: %lld steps in %s; the model is in %s",
+             (long long)(run->state.step - run->first_step), took, run->config->output_dir);
+    return true;
 }
 
 static enum train_outcome drive(struct train_run *run)
 {
-    const struct train_config *c = run->config;
     struct pending p[2] = {0};
     for (int i = 0; i < 2; i++)
         p[i].rows = MEM_ARRAY(uint32_t, run->rows_per_step);
@@ -269,20 +305,15 @@ static enum train_outcome drive(struct train_run *run)
     run->started = run->time_at_log = sys_seconds();
     run->first_step = run->state.step;
     run->tokens_at_start = run->tokens_at_log = run->state.num_tokens;
-    if (!run->state.step) train_show_example(run);
-    bool stopped = false;
-    bool ok = run_steps(run, p, rows, &stopped);
+    run->stopped = run->stopped || sys_stop_signal() != 0;
+    if (!run->state.step && !run->stopped) train_show_example(run);
+    bool ok = run->stopped || run_steps(run, p, rows);
     for (int i = 0; i < 2; i++)
         mem_free(p[i].rows);
     mem_free(rows);
     if (!ok) return TRAIN_FAILED;
-    if (stopped) return report_stop(run), TRAIN_STOPPED;
-    if (!train_save_model(run, c->output_dir)) return TRAIN_FAILED;
-    char took[32];
-    format_time(took, sys_seconds() - run->started);
-    log_info("done: %lld steps in %s; the model is in %s", (long long)run->total_steps, took,
-             c->output_dir);
-    return TRAIN_FINISHED;
+    if (run->stopped) return report_stop(run), TRAIN_STOPPED;
+    return finish(run) ? TRAIN_FINISHED : TRAIN_FAILED;
 }
 
 enum train_outcome train_run_with(const struct train_config *config,

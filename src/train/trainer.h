@@ -8,7 +8,9 @@
 enum train_outcome {
     TRAIN_FAILED, // the reason is in the error log
     TRAIN_FINISHED,
-    TRAIN_STOPPED, // a stop signal came: a checkpoint was saved
+    // A stop signal came, or a hook asked: what was done is in a checkpoint. A program ends with
+    // 128 + the signal's number then (130 after SIGINT, 143 after SIGTERM), as shells report it.
+    TRAIN_STOPPED,
 };
 
 // What the caller of a run supplies.

@@ -94,13 +94,12 @@ static bool plan_steps(struct train_run *run)
 {
     const struct train_config *c = run->config;
     int64_t rows = (int64_t)run->train.rows.count;
-    run->rows_per_step =
-        (uint32_t)(c->per_device_train_batch_size * c->gradient_accumulation_steps);
+    int64_t step_rows = c->per_device_train_batch_size * c->gradient_accumulation_steps;
+    run->rows_per_step = (uint32_t)(step_rows < rows ? step_rows : rows);
     run->steps_per_epoch = (rows + run->rows_per_step - 1) / run->rows_per_step;
     run->total_steps = c->max_steps > 0
                            ? c->max_steps
                            : (int64_t)ceil(c->num_train_epochs * (double)run->steps_per_epoch);
-    if ((int64_t)run->rows_per_step > rows) run->rows_per_step = (uint32_t)rows;
     run->schedule = train_schedule_make(c, run->total_steps);
     if (c->method == TRAIN_DPO && c->sync_ref_model && c->ref_model_sync_steps > run->total_steps)
         log_warn(
@@ -125,23 +124,24 @@ static bool load_files(struct train_run *run)
     return plan_steps(run) && choose_budget(run);
 }
 
-static bool load_weights(struct train_run *run)
+static bool make_weights(struct train_run *run)
+{
+    struct vk_device *d = run->device;
+    const struct model_layout *layout = &run->layout;
+    return model_weights_init(&run->policy, d, layout, "policy") &&
+           (!run->has_ref || model_weights_init(&run->ref, d, layout, "reference")) &&
+           model_weights_init(&run->grad, d, layout, "gradient") &&
+           model_weights_init(&run->m, d, layout, "first moment") &&
+           model_weights_init(&run->v, d, layout, "second moment");
+}
+
+static bool load_start(struct train_run *run)
 {
     const struct train_config *c = run->config;
-    struct vk_device *d = run->device;
-    if (!model_weights_init(&run->policy, d, &run->layout, "policy") ||
-        !model_weights_load(&run->policy, c->model_name_or_path, ""))
-        return false;
-    if (run->has_ref) {
-        if (!model_weights_init(&run->ref, d, &run->layout, "reference")) return false;
-        if (!(c->ref_model_name_or_path
-                  ? model_weights_load(&run->ref, c->ref_model_name_or_path, "")
-                  : model_weights_copy(&run->ref, &run->policy)))
-            return false;
-    }
-    return model_weights_init(&run->grad, d, &run->layout, "gradient") &&
-           model_weights_init(&run->m, d, &run->layout, "first moment") &&
-           model_weights_init(&run->v, d, &run->layout, "second moment");
+    if (!model_weights_load(&run->policy, c->model_name_or_path, "")) return false;
+    if (!run->has_ref) return true;
+    return c->ref_model_name_or_path ? model_weights_load(&run->ref, c->ref_model_name_or_path, "")
+                                     : model_weights_copy(&run->ref, &run->policy);
 }
 
 // Scores the rows that this run will see under the start, which the policy still is.
@@ -159,16 +159,16 @@ static bool score_start(struct train_run *run)
             if (!seen[step_rows[i]]) seen[step_rows[i]] = true, order[count++] = step_rows[i];
     }
     bool ok = train_scores_make(&run->start_train, run->stepper, &run->train, order, count,
-                                run->rows_per_step, "training rows");
+                                run->rows_per_step, "training rows", &run->stopped);
     mem_free(seen);
     mem_free(order);
     size_t eval_rows = run->eval.rows.count;
-    if (!ok || !eval_rows) return ok;
+    if (!ok || !eval_rows || run->stopped) return ok;
     order = MEM_ARRAY(uint32_t, eval_rows);
     for (uint32_t i = 0; i < eval_rows; i++)
         order[i] = i;
     ok = train_scores_make(&run->start_eval, run->stepper, &run->eval, order, eval_rows,
-                           run->rows_per_step, "evaluation rows");
+                           run->rows_per_step, "evaluation rows", &run->stopped);
     mem_free(order);
     return ok;
 }
@@ -184,7 +184,7 @@ bool train_run_init(struct train_run *run, const struct train_config *config,
     if (!run->device) return false;
     struct model_config model = model_config_from_hf(&run->hf);
     if (!model_layout_init(&run->layout, &model, vk_max_span_bytes(run->device)) ||
-        !train_plan_check(run) || !load_weights(run))
+        !train_plan_check(run) || !make_weights(run))
         return false;
     run->order = MEM_ARRAY(uint32_t, run->train.rows.count);
     run->stepper =
@@ -198,8 +198,9 @@ bool train_run_init(struct train_run *run, const struct train_config *config,
                                                             .v = &run->v,
                                                             .tokens = run->token_budget,
                                                             .rows = run->rows_per_step});
-    if (!run->stepper || !train_dir_open(run)) return false;
-    return run->resume_dir ? train_checkpoint_load(run) : score_start(run);
+    if (!run->stepper) return false;
+    if (run->resume_dir) return train_checkpoint_load(run) && train_dir_open(run);
+    return load_start(run) && train_dir_open(run) && score_start(run);
 }
 
 void train_run_finish(struct train_run *run)
