@@ -1,3 +1,293 @@
+#include "ops/attention.h"
 #include "ops/check/harness.h"
+#include "ops/ref.h"
 
-const struct check_table check_attention = {0};
+#include "base/mem.h"
+
+#include <math.h>
+
+// ---- batches ----
+//
+// A packed batch holds rows of about L slots, laid out as the trainer does it: a prompt, a chosen
+// and a rejected completion that both attend to it. Rows vary in length, and every fourth has no
+// prompt. L = 0: one row that fills the batch.
+struct batch {
+    uint32_t slots, live, heads, kv_heads, head_dim, row, std;
+};
+
+// What lies beyond the slots in use must not be read.
+#define NO_COUNT 0x7fffffffu
+
+static void put_token(struct check_array *spans, struct check_array *key_end, uint32_t t,
+                      struct token_span span, uint32_t end)
+{
+    uint32_t *w = spans->u32 + 4 * (uint64_t)t;
+    w[0] = span.prefix_begin;
+    w[1] = span.prefix_end;
+    w[2] = span.own_begin;
+    w[3] = span.own_end;
+    if (key_end) key_end->u32[t] = end;
+}
+
+// Makes spans and key_end. Returns the (query, key) pairs of a head.
+static double pack(const struct batch *b, struct check_array *spans, struct check_array *key_end)
+{
+    double pairs = 0;
+    uint32_t begin = 0;
+    for (uint32_t n = 0; begin < b->live; n++) {
+        uint32_t length = b->row ? b->row - (n * 7) % (b->row / 4 + 1) : b->live;
+        if (length > b->live - begin) length = b->live - begin;
+        uint32_t prompt = begin + (n % 4 == 3 ? 0 : length / 2);
+        uint32_t rejected = prompt + (begin + length - prompt) / 2, end = begin + length;
+        for (uint32_t t = begin; t < end; t++) {
+            uint32_t own = t < prompt ? begin : t < rejected ? prompt : rejected;
+            uint32_t own_end = t < prompt ? end : t < rejected ? rejected : end;
+            uint32_t prefix_end = t < prompt ? begin : prompt;
+            put_token(spans, key_end, t, (struct token_span){begin, prefix_end, own, t + 1},
+                      own_end);
+            pairs += prefix_end - begin + t + 1 - own;
+        }
+        begin = end;
+    }
+    for (uint32_t t = b->live; t < b->slots; t++)
+        put_token(spans, key_end, t, (struct token_span){0, NO_COUNT, 0, NO_COUNT}, NO_COUNT);
+    return pairs;
+}
+
+static struct batch batch_of(const uint32_t *n)
+{
+    return (struct batch){.slots = n[0],
+                          .heads = n[1],
+                          .kv_heads = n[2],
+                          .head_dim = n[3],
+                          .row = n[4],
+                          .live = n[5] ? n[5] : n[0],
+                          .std = n[6] ? n[6] : 1};
+}
+
+// Queries, keys and values of a slot side by side, as the model has them.
+static uint32_t fused_cols(const struct batch *b)
+{
+    return (b->heads + 2 * b->kv_heads) * b->head_dim;
+}
+
+static struct check_array *slots_normal(struct check *c, const char *name, const struct batch *b,
+                                        uint32_t cols, double std)
+{
+    struct check_array *a = check_normal(c, name, (uint64_t)b->slots * cols, std);
+    for (uint64_t i = (uint64_t)b->live * cols; i < a->count; i++)
+        a->f32[i] = NAN;
+    return a;
+}
+
+// ---- forward ----
+
+CHECK_RECORD(op_attention_fwd, op_attention)
+static void attention_fwd(struct check *c, const uint32_t *n)
+{
+    struct batch b = batch_of(n);
+    uint32_t cols = b.heads * b.head_dim, stride = fused_cols(&b);
+    uint64_t k_at = cols, v_at = cols + (uint64_t)b.kv_heads * b.head_dim;
+    struct check_array *qkv = slots_normal(c, "qkv", &b, stride, b.std);
+    struct check_array *spans = check_words(c, "spans", 4 * (uint64_t)b.slots);
+    struct check_array *o = check_output(c, "o", (uint64_t)b.slots * cols);
+    struct check_array *lse = check_output(c, "lse", (uint64_t)b.slots * b.heads);
+    double pairs = pack(&b, spans, NULL), scale = 1 / sqrt(b.head_dim);
+    struct op_attention op = {.o = o->addr,
+                              .lse = lse->addr,
+                              .q = qkv->addr,
+                              .k = qkv->addr + 4 * k_at,
+                              .v = qkv->addr + 4 * v_at,
+                              .spans = spans->addr,
+                              .rows = b.slots,
+                              .keys = b.slots,
+                              .heads = b.heads,
+                              .kv_heads = b.kv_heads,
+                              .head_dim = b.head_dim,
+                              .q_stride = stride,
+                              .kv_stride = stride,
+                              .o_stride = cols,
+                              .scale = (float)scale,
+                              .live = n[5] ? check_word(c, "live", b.live)->addr : 0};
+    if (c->judged)
+        ref_attention_fwd_f64(&(struct ref_attention_f64){
+            o->f64, lse->f64, qkv->f64, qkv->f64 + k_at, qkv->f64 + v_at,
+            (const struct token_span *)spans->u32, b.live, b.live, b.heads, b.kv_heads, b.head_dim,
+            stride, stride, cols, scale});
+    check_cost(c, 4 * pairs * cols, 4.0 * b.live * (stride + cols));
+    check_run(c, record_op_attention_fwd, &op);
+}
+
+// Queries of a key/value cache: `keys` slots shared out to T sequences, of which each query sees a
+// prefix in the first part and its own slots in the second, with a gap that no query sees, whose
+// values are NaN. The first query sees nothing. All strides differ and leave gaps.
+static void attention_cache(struct check *c, const uint32_t *n)
+{
+    uint32_t rows = n[0], keys = n[1], heads = n[2], kv_heads = n[3], dim = n[4];
+    uint32_t cols = heads * dim, q_stride = cols + 2, o_stride = cols + 6;
+    uint32_t kv_stride = kv_heads * dim + 4, half = keys / 2;
+    struct check_array *q = check_normal(c, "q", (uint64_t)rows * q_stride, 1);
+    struct check_array *k = check_normal(c, "k", (uint64_t)keys * kv_stride, 1);
+    struct check_array *v = check_normal(c, "v", (uint64_t)keys * kv_stride, 1);
+    struct check_array *spans = check_words(c, "spans", 4 * (uint64_t)rows);
+    struct check_array *o = check_output(c, "o", (uint64_t)rows * o_stride);
+    struct check_array *lse = check_output(c, "lse", (uint64_t)rows * heads);
+    double pairs = 0, scale = 1 / sqrt(dim);
+    uint8_t *seen = MEM_ARRAY(uint8_t, keys);
+    for (uint32_t t = 0; t < rows; t++) {
+        struct token_span span = {t * half / rows, half - 3, half + t * half / rows,
+                                  half + (t + 1) * half / rows};
+        if (t == 0) span = (struct token_span){keys, keys, 5, 5};
+        if (t == 1) span.own_end = span.own_begin;
+        if (t == 2) span.prefix_end = span.prefix_begin;
+        put_token(spans, NULL, t, span, 0);
+        for (uint32_t u = span.prefix_begin; u < span.prefix_end; u++, pairs++)
+            seen[u] = 1;
+        for (uint32_t u = span.own_begin; u < span.own_end; u++, pairs++)
+            seen[u] = 1;
+    }
+    for (uint64_t i = 0; i < k->count; i++)
+        if (!seen[i / kv_stride]) k->f32[i] = v->f32[i] = NAN;
+    mem_free(seen);
+    struct op_attention op = {.o = o->addr,
+                              .lse = lse->addr,
+                              .q = q->addr,
+                              .k = k->addr,
+                              .v = v->addr,
+                              .spans = spans->addr,
+                              .rows = rows,
+                              .keys = keys,
+                              .heads = heads,
+                              .kv_heads = kv_heads,
+                              .head_dim = dim,
+                              .q_stride = q_stride,
+                              .kv_stride = kv_stride,
+                              .o_stride = o_stride,
+                              .scale = (float)scale};
+    if (c->judged)
+        ref_attention_fwd_f64(&(struct ref_attention_f64){
+            o->f64, lse->f64, q->f64, k->f64, v->f64, (const struct token_span *)spans->u32, rows,
+            keys, heads, kv_heads, dim, q_stride, kv_stride, o_stride, scale});
+    check_cost(c, 4 * pairs * cols, 4 * (2.0 * rows * cols + pairs * kv_heads * dim));
+    check_run(c, record_op_attention_fwd, &op);
+}
+
+// ---- backward ----
+
+// o and lse as the forward pass leaves them.
+static void forward_results(const struct batch *b, struct check_array *o, struct check_array *lse,
+                            const struct check_array *qkv, const struct check_array *spans)
+{
+    uint32_t cols = b->heads * b->head_dim, stride = fused_cols(b);
+    ref_attention_fwd_f64(&(struct ref_attention_f64){
+        o->f64, lse->f64, qkv->f64, qkv->f64 + cols,
+        qkv->f64 + cols + (uint64_t)b->kv_heads * b->head_dim,
+        (const struct token_span *)spans->u32, b->live, b->live, b->heads, b->kv_heads, b->head_dim,
+        stride, stride, cols, 1 / sqrt(b->head_dim)});
+    for (uint64_t i = 0; i < (uint64_t)b->live * cols; i++)
+        o->f32[i] = (float)o->f64[i];
+    for (uint64_t i = 0; i < (uint64_t)b->live * b->heads; i++)
+        lse->f32[i] = (float)lse->f64[i];
+}
+
+CHECK_RECORD(op_attention_bwd, op_attention_bwd)
+static void attention_bwd(struct check *c, const uint32_t *n)
+{
+    struct batch b = batch_of(n);
+    uint32_t cols = b.heads * b.head_dim, stride = fused_cols(&b);
+    uint64_t k_at = cols, v_at = cols + (uint64_t)b.kv_heads * b.head_dim;
+    struct check_array *qkv = slots_normal(c, "qkv", &b, stride, b.std);
+    struct check_array *dout = slots_normal(c, "dout", &b, cols, 1);
+    struct check_array *o = slots_normal(c, "o", &b, cols, 1);
+    struct check_array *lse = slots_normal(c, "lse", &b, b.heads, 1);
+    struct check_array *spans = check_words(c, "spans", 4 * (uint64_t)b.slots);
+    struct check_array *key_end = check_words(c, "key_end", b.slots);
+    struct check_array *dqkv = check_output(c, "dqkv", (uint64_t)b.slots * stride);
+    struct check_array *delta = check_scratch(c, "delta", 4 * (uint64_t)b.slots * b.heads);
+    double pairs = pack(&b, spans, key_end), scale = 1 / sqrt(b.head_dim);
+    struct op_attention_bwd op = {.dq = dqkv->addr,
+                                  .dk = dqkv->addr + 4 * k_at,
+                                  .dv = dqkv->addr + 4 * v_at,
+                                  .dout = dout->addr,
+                                  .o = o->addr,
+                                  .lse = lse->addr,
+                                  .q = qkv->addr,
+                                  .k = qkv->addr + 4 * k_at,
+                                  .v = qkv->addr + 4 * v_at,
+                                  .spans = spans->addr,
+                                  .key_end = key_end->addr,
+                                  .delta = delta->addr,
+                                  .rows = b.slots,
+                                  .heads = b.heads,
+                                  .kv_heads = b.kv_heads,
+                                  .head_dim = b.head_dim,
+                                  .q_stride = stride,
+                                  .kv_stride = stride,
+                                  .o_stride = cols,
+                                  .scale = (float)scale,
+                                  .live = n[5] ? check_word(c, "live", b.live)->addr : 0};
+    if (c->judged) {
+        forward_results(&b, o, lse, qkv, spans);
+        ref_attention_bwd_f64(&(struct ref_attention_bwd_f64){
+            dqkv->f64, dqkv->f64 + k_at, dqkv->f64 + v_at, dout->f64, qkv->f64, qkv->f64 + k_at,
+            qkv->f64 + v_at, (const struct token_span *)spans->u32, b.live, b.heads, b.kv_heads,
+            b.head_dim, stride, stride, cols, scale});
+    }
+    check_cost(c, 14 * pairs * cols, 4.0 * b.live * (2.0 * stride + 2.0 * cols));
+    check_run(c, record_op_attention_bwd, &op);
+}
+
+// ---- the table ----
+
+#define PACKED "T H K D row live std"
+#define SIZES(name, run)                                                                           \
+    CHECK_CASE(name, run, PACKED, 1, 1, 1, 2, 0, 0, 0),                                            \
+        CHECK_CASE(name, run, PACKED, 31, 4, 1, 12, 0, 0, 0),                                      \
+        CHECK_CASE(name, run, PACKED, 33, 3, 1, 16, 9, 20, 0),                                     \
+        CHECK_CASE(name, run, PACKED, 257, 9, 3, 64, 60, 250, 0),                                  \
+        CHECK_CASE(name, run, PACKED, 300, 2, 2, 80, 133, 299, 0),                                 \
+        CHECK_CASE(name, run, PACKED, 257, 4, 4, 128, 100, 0, 0),                                  \
+        CHECK_CASE(name, run, PACKED, 70, 1, 1, 256, 30, 0, 0),                                    \
+        CHECK_TIMED(name, run, PACKED, 2048, 8, 8, 64, 256, 0, 0),                                 \
+        CHECK_TIMED(name, run, PACKED, 2048, 9, 3, 64, 256, 0, 0),                                 \
+        CHECK_TIMED(name, run, PACKED, 2048, 8, 8, 64, 0, 0, 0),                                   \
+        CHECK_TIMED(name, run, PACKED, 2048, 8, 8, 128, 256, 0, 0)
+
+// One row of a thousand slots or more. Gradients of its first keys are sums over all queries and
+// ten times the root mean square, so an error of their last places stands out against it.
+#define LONG_ROW(name, function, limit, ...)                                                       \
+    {                                                                                              \
+        .op = (name), .run = (function), .letters = PACKED, .size = {__VA_ARGS__}, .nmse = 2e-12,  \
+        .worst = (limit)                                                                           \
+    }
+#define LONG_ROWS(name, run, limit)                                                                \
+    LONG_ROW(name, run, limit, 1003, 3, 1, 64, 0, 0, 0),                                           \
+        LONG_ROW(name, run, limit, 1030, 1, 1, 128, 0, 1025, 0),                                   \
+        LONG_ROW(name, run, limit, 3001, 1, 1, 12, 0, 0, 0)
+
+// Scores of several thousand: single precision holds them to a thousandth, so that is how well
+// probabilities are known.
+#define LARGE_SCORES(name, function, limit)                                                        \
+    {                                                                                              \
+        .op = (name), .run = (function), .letters = PACKED, .size = {130, 2, 1, 64, 65, 0, 40},    \
+        .nmse = 1e-6, .worst = (limit)                                                             \
+    }
+
+static const struct check_case cases[] = {
+    SIZES("attention_fwd", attention_fwd),
+    LONG_ROWS("attention_fwd", attention_fwd, 2e-5),
+    LARGE_SCORES("attention_fwd", attention_fwd, 1e-3),
+    CHECK_CASE("attention_fwd", attention_cache, "T U H K D", 3, 40, 4, 2, 12),
+    CHECK_CASE("attention_fwd", attention_cache, "T U H K D", 7, 1030, 6, 2, 64),
+    CHECK_CASE("attention_fwd", attention_cache, "T U H K D", 40, 333, 4, 1, 80),
+    {.op = "attention_fwd", // the mean of four thousand values, which nearly cancel
+     .run = attention_cache,
+     .letters = "T U H K D",
+     .size = {4, 8192, 2, 1, 64},
+     .nmse = 4e-12},
+    CHECK_TIMED("attention_fwd", attention_cache, "T U H K D", 8, 8192, 8, 2, 64),
+    SIZES("attention_bwd", attention_bwd),
+    LONG_ROWS("attention_bwd", attention_bwd, 1e-4),
+    LARGE_SCORES("attention_bwd", attention_bwd, 1e-1),
+};
+const struct check_table check_attention = {cases, sizeof cases / sizeof *cases};

@@ -1,0 +1,94 @@
+// Attention without shared memory: every lane owns OWN rows (queries, or keys in the pass by key)
+// and keeps them whole; all lanes walk over the other side's rows together, SHARED at a time.
+//
+// The elements of a shared row lie one to a lane, CHUNK of them in a register, and are handed to all
+// lanes by broadcasts. So a register of a shared row is loaded once for 2 * OWN * subgroup * CHUNK
+// floating point operations. CPU devices want it that way: a load costs them as much as twenty
+// operations, however it falls, and a broadcast as much as one.
+#ifndef TRDPO_ATTENTION_DIRECT_GLSL
+#define TRDPO_ATTENTION_DIRECT_GLSL
+
+#extension GL_KHR_shader_subgroup_ballot : require
+
+#include "attention.glsl"
+
+layout(constant_id = 1) const uint D = 64;      // head size
+layout(constant_id = 2) const uint CHUNK = 8;   // a power of two, at most the subgroup size
+layout(constant_id = 3) const uint OWN = 2;
+layout(constant_id = 4) const uint SHARED = 4;
+
+const uint CHUNKS = (D + CHUNK - 1) / CHUNK;
+const uint OWN_FLOATS = OWN * D, SHARED_FLOATS = SHARED * CHUNKS, PAIRS = OWN * SHARED;
+
+// The arrays' indices below must be constants when loops are unrolled: in memory, they would be
+// loaded lane by lane.
+
+void load_own(out float own[OWN_FLOATS], f32 base, uint at[OWN], float factor)
+{
+    [[unroll]] for (uint r = 0; r < OWN; r++)
+        [[unroll]] for (uint d = 0; d < D; d++)
+            own[r * D + d] = base.v[at[r] + d] * factor;
+}
+
+void load_shared(out float x[SHARED_FLOATS], f32 base, uint at[SHARED])
+{
+    uint lane = gl_SubgroupInvocationID % CHUNK;
+    [[unroll]] for (uint j = 0; j < SHARED; j++)
+        [[unroll]] for (uint c = 0; c < CHUNKS; c++)
+            x[j * CHUNKS + c] = base.v[at[j] + min(c * CHUNK + lane, D - 1)];
+}
+
+// dot[r, j] = sum over d of own[r, d] x[j, d]
+void dot_shared(out float dot[PAIRS], float own[OWN_FLOATS], float x[SHARED_FLOATS])
+{
+    [[unroll]] for (uint i = 0; i < PAIRS; i++)
+        dot[i] = 0;
+    [[unroll]] for (uint c = 0; c < CHUNKS; c++)
+        [[unroll]] for (uint e = 0; e < CHUNK; e++)
+            if (c * CHUNK + e < D) {
+                [[unroll]] for (uint j = 0; j < SHARED; j++) {
+                    float y = subgroupBroadcast(x[j * CHUNKS + c], e);
+                    [[unroll]] for (uint r = 0; r < OWN; r++)
+                        dot[r * SHARED + j] += own[r * D + c * CHUNK + e] * y;
+                }
+            }
+}
+
+// sum[r, d] += sum over j of weight[r, j] x[j, d], the inner sum first: long sums lose fewer digits.
+void add_shared(inout float sum[OWN_FLOATS], float weight[PAIRS], float x[SHARED_FLOATS])
+{
+    [[unroll]] for (uint c = 0; c < CHUNKS; c++)
+        [[unroll]] for (uint e = 0; e < CHUNK; e++)
+            if (c * CHUNK + e < D) {
+                float part[OWN];
+                [[unroll]] for (uint j = 0; j < SHARED; j++) {
+                    float y = subgroupBroadcast(x[j * CHUNKS + c], e);
+                    [[unroll]] for (uint r = 0; r < OWN; r++) {
+                        float term = weight[r * SHARED + j] * y;
+                        part[r] = j > 0 ? part[r] + term : term;
+                    }
+                }
+                [[unroll]] for (uint r = 0; r < OWN; r++)
+                    sum[r * D + c * CHUNK + e] += part[r];
+            }
+}
+
+// The next run of slots that some row of the subgroup has in its ranges: from the first such slot,
+// at or after `from`, to the end that reaches furthest. All slots in it are some row's. False if
+// there is none.
+bool next_run(uvec4 ranges[OWN], uint from, out uint begin, out uint end)
+{
+    begin = NO_SLOT;
+    end = 0;
+    [[unroll]] for (uint r = 0; r < OWN; r++)
+        begin = min(begin, next_slot(ranges[r], from));
+    begin = subgroupMin(begin);
+    if (begin == NO_SLOT)
+        return false;
+    [[unroll]] for (uint r = 0; r < OWN; r++)
+        end = max(end, run_end(ranges[r], begin));
+    end = subgroupMax(end);
+    return true;
+}
+
+#endif
