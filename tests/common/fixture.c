@@ -1,5 +1,7 @@
 #include "fixture.h"
 
+#include "scratch.h"
+
 #include "base/error.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -10,11 +12,6 @@
 #include <stdio.h>
 // cmocka wants the headers above first.
 #include <cmocka.h>
-
-#define REQUIRE(what)                                                                              \
-    do {                                                                                           \
-        if (!(what)) fail_msg("%s: %s", #what, err_message());                                     \
-    } while (0)
 
 const char *fixture_path(const struct fixture *f, const char *suffix, const char *file)
 {
@@ -28,12 +25,18 @@ const char *fixture_path(const struct fixture *f, const char *suffix, const char
 
 void fixture_open(struct fixture *f, struct vk_device *device, const char *name, bool pairs)
 {
+    fixture_open_spans(f, device, name, pairs, 0);
+}
+
+void fixture_open_spans(struct fixture *f, struct vk_device *device, const char *name, bool pairs,
+                        uint64_t max_span_bytes)
+{
     *f = (struct fixture){.device = device, .name = name};
     REQUIRE(hf_config_load(&f->hf, fixture_path(f, "", "")));
     f->tokenizer = hf_tokenizer_load(fixture_path(f, "", ""));
     REQUIRE(f->tokenizer);
     struct model_config config = model_config_from_hf(&f->hf);
-    REQUIRE(model_layout_init(&f->layout, &config, 0));
+    REQUIRE(model_layout_init(&f->layout, &config, max_span_bytes));
     REQUIRE(data_load(&f->set, &(struct data_params){.path = TEST_FIXTURES "/prefs.jsonl",
                                                      .tokenizer = f->tokenizer,
                                                      .pairs = pairs,

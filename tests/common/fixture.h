@@ -20,6 +20,9 @@ struct fixture {
 
 // Asserts (cmocka) that everything loads. `pairs` false: the rows as SFT reads them.
 void fixture_open(struct fixture *f, struct vk_device *device, const char *name, bool pairs);
+// The same with a limit on the bytes of a span (model_layout_init).
+void fixture_open_spans(struct fixture *f, struct vk_device *device, const char *name, bool pairs,
+                        uint64_t max_span_bytes);
 void fixture_close(struct fixture *f);
 
 // Path of a file of the fixture, or of the folder with SUFFIX behind its name ("-ref"); in a static

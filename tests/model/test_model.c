@@ -1,6 +1,7 @@
 // The whole decoder against PyTorch and transformers: log-probs, entropies, arg-max hits, and the
 // gradient of every parameter, for two tiny models (tests/fixtures/README.md).
 #include "../common/fixture.h"
+#include "../common/scratch.h"
 
 #include "args.h"
 #include "base/error.h"
@@ -18,11 +19,6 @@
 #include <cmocka.h>
 
 static struct vk_device *device;
-
-#define REQUIRE(what)                                                                              \
-    do {                                                                                           \
-        if (!(what)) fail_msg("%s: %s", #what, err_message());                                     \
-    } while (0)
 
 // Everything a forward and backward pass over packs of `tokens` slots needs.
 struct bench {

@@ -1,11 +1,11 @@
 // Whole optimiser steps: TRL's TR-DPO, and what must hold of any reference update.
-#include "../common/fixture.h"
+#include "trial.h"
+
+#include "../common/scratch.h"
 
 #include "base/error.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "train/schedule.h"
-#include "train/stepper.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -15,99 +15,10 @@
 // cmocka wants the headers above first.
 #include <cmocka.h>
 
-#define ROWS 16
-#define STEPS 6
+#define ROWS TRIAL_ROWS
+#define STEPS TRIAL_STEPS
 
 static struct vk_device *device;
-
-#define REQUIRE(what)                                                                              \
-    do {                                                                                           \
-        if (!(what)) fail_msg("%s: %s", #what, err_message());                                     \
-    } while (0)
-
-// A run of steps over all rows of a fixture.
-struct trial {
-    struct fixture f;
-    struct train_config config;
-    struct model_weights policy, ref, grad, m, v;
-    struct train_stepper *stepper;
-    struct train_schedule_plan schedule;
-    union train_row_metrics rows[ROWS]; // of the step last done
-    struct step_results results;
-};
-
-static void set(struct trial *t, const char *key, const char *value)
-{
-    REQUIRE(train_config_set(&t->config, key, value, "test"));
-}
-
-// Starts from the fixture and its reference ("-ref"), or from the fixture alone (""). `tokens` 0:
-// all rows in one pass.
-static void trial_open(struct trial *t, const char *name, const char *ref, const char *alpha,
-                       const char *every, uint32_t tokens)
-{
-    *t = (struct trial){0};
-    fixture_open(&t->f, device, name, true);
-    train_config_init(&t->config);
-    set(t, "learning_rate", "1e-3");
-    set(t, "per_device_train_batch_size", "16");
-    set(t, "sync_ref_model", alpha ? "true" : "false");
-    if (alpha) set(t, "ref_model_mixup_alpha", alpha);
-    if (every) set(t, "ref_model_sync_steps", every);
-    t->schedule = train_schedule_make(&t->config, STEPS);
-    fixture_weights(&t->f, &t->policy, "");
-    fixture_weights(&t->f, &t->ref, ref);
-    fixture_weights(&t->f, &t->grad, NULL);
-    fixture_weights(&t->f, &t->m, NULL);
-    fixture_weights(&t->f, &t->v, NULL);
-    t->stepper =
-        train_stepper_create(&(struct train_stepper_params){.device = device,
-                                                            .config = &t->config,
-                                                            .layout = &t->f.layout,
-                                                            .policy = &t->policy,
-                                                            .ref = &t->ref,
-                                                            .grad = &t->grad,
-                                                            .m = &t->m,
-                                                            .v = &t->v,
-                                                            .tokens = tokens ? tokens : 2048,
-                                                            .rows = ROWS});
-    REQUIRE(t->stepper);
-}
-
-static void trial_close(struct trial *t)
-{
-    struct model_weights *all[] = {&t->policy, &t->ref, &t->grad, &t->m, &t->v};
-    train_stepper_destroy(t->stepper);
-    for (size_t i = 0; i < 5; i++)
-        model_weights_finish(all[i]);
-    train_config_finish(&t->config);
-    fixture_close(&t->f);
-}
-
-static void trial_step(struct trial *t, int64_t number)
-{
-    uint32_t order[ROWS];
-    for (uint32_t i = 0; i < ROWS; i++)
-        order[i] = i;
-    const struct train_config *c = &t->config;
-    struct train_step step = {.number = number,
-                              .learning_rate = train_schedule_rate(&t->schedule, number - 1),
-                              .update_reference =
-                                  c->sync_ref_model && number % c->ref_model_sync_steps == 0};
-    REQUIRE(train_stepper_step(t->stepper, &t->f.set, order, ROWS, &step));
-    REQUIRE(train_stepper_collect(t->stepper, t->rows, &t->results));
-    assert_int_equal(t->results.nonfinite, 0);
-}
-
-static float *snapshot(const struct trial *t, const struct model_weights *w)
-{
-    float *values = MEM_ARRAY(float, t->f.layout.elements);
-    for (size_t i = 0; i < t->f.layout.tensor_count; i++) {
-        const struct model_tensor *tensor = &t->f.layout.tensors[i];
-        REQUIRE(model_weights_read(w, tensor, values + tensor->offset));
-    }
-    return values;
-}
 
 // ---- TRL ----
 
@@ -168,7 +79,7 @@ static double change_off(const struct trial *t, const struct model_weights *got,
         hf_tensors_open(fixture_path(&t->f, start_suffix, "model.safetensors"));
     REQUIRE(start && end);
     double off = 0, change = 0;
-    float *mine = snapshot(t, got);
+    float *mine = trial_values(got);
     for (size_t i = 0; i < t->f.layout.tensor_count; i++) {
         const struct model_tensor *tensor = &t->f.layout.tensors[i];
         const struct hf_tensor *a = hf_tensors_find(start, tensor->name),
@@ -198,7 +109,9 @@ static void compare_trl(const char *name, const char *kind, const char *alpha, c
 {
     struct trial t;
     char file[64];
-    trial_open(&t, name, "-ref", alpha, every, tokens);
+    trial_open(&t, device,
+               &(struct trial_params){
+                   .name = name, .ref = "-ref", .alpha = alpha, .every = every, .tokens = tokens});
     snprintf(file, sizeof file, "trl_%s.json", kind);
     cJSON *expected = json_parse_file(fixture_path(&t.f, "", file), 0);
     REQUIRE(expected);
@@ -258,7 +171,8 @@ static void hard_update_restores_equality(void **state)
 {
     (void)state;
     struct trial t;
-    trial_open(&t, "tiny-gqa", "", "1", "3", 0);
+    trial_open(&t, device,
+               &(struct trial_params){.name = "tiny-gqa", .ref = "", .alpha = "1", .every = "3"});
     for (int step = 1; step <= STEPS + 1; step++) {
         trial_step(&t, step);
         // Before the first update policy and reference are one model, and after each update again.
@@ -274,7 +188,9 @@ static void copy_every_step_keeps_equality(void **state)
 {
     (void)state;
     struct trial t;
-    trial_open(&t, "tiny-llama3", "", "1", "1", 0);
+    trial_open(
+        &t, device,
+        &(struct trial_params){.name = "tiny-llama3", .ref = "", .alpha = "1", .every = "1"});
     for (int step = 1; step <= STEPS; step++) {
         trial_step(&t, step);
         expect_no_difference(&t);
@@ -287,21 +203,23 @@ static void soft_updates_sum_up(void **state)
     (void)state;
     struct trial t;
     const double alpha = 0.3;
-    trial_open(&t, "tiny-gqa", "-ref", "0.3", "1", 0);
+    trial_open(
+        &t, device,
+        &(struct trial_params){.name = "tiny-gqa", .ref = "-ref", .alpha = "0.3", .every = "1"});
     uint64_t n = t.f.layout.elements;
     double *want = MEM_ARRAY(double, n);
-    float *phi = snapshot(&t, &t.ref);
+    float *phi = trial_values(&t.ref);
     for (uint64_t i = 0; i < n; i++)
         want[i] = pow(1 - alpha, STEPS) * (double)phi[i];
     mem_free(phi);
     for (int step = 1; step <= STEPS; step++) {
         trial_step(&t, step);
-        float *theta = snapshot(&t, &t.policy);
+        float *theta = trial_values(&t.policy);
         for (uint64_t i = 0; i < n; i++)
             want[i] += alpha * pow(1 - alpha, STEPS - step) * (double)theta[i];
         mem_free(theta);
     }
-    float *got = snapshot(&t, &t.ref);
+    float *got = trial_values(&t.ref);
     for (uint64_t i = 0; i < n; i++)
         if (fabs((double)got[i] - want[i]) > 1e-6 * fabs(want[i]) + 1e-7)
             fail_msg("element %llu is %.9g, want %.9g", (unsigned long long)i, (double)got[i],
@@ -315,10 +233,12 @@ static void soft_updates_sum_up(void **state)
 static float *six_steps(const char *alpha, const char *every, uint64_t *count)
 {
     struct trial t;
-    trial_open(&t, "tiny-gqa", "-ref", alpha, every, 0);
+    trial_open(
+        &t, device,
+        &(struct trial_params){.name = "tiny-gqa", .ref = "-ref", .alpha = alpha, .every = every});
     for (int step = 1; step <= STEPS; step++)
         trial_step(&t, step);
-    float *weights = snapshot(&t, &t.policy);
+    float *weights = trial_values(&t.policy);
     *count = t.f.layout.elements;
     trial_close(&t);
     return weights;
