@@ -11,12 +11,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#define KEPT_BYTES ((size_t)1 << 20) // and one line, at most
+
 static atomic_int level = LOG_INFO;
 
 // Guards the rest: a line goes out whole, whichever thread it comes from.
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static bool progress_shown;
 static FILE *file;
+static bool keeping;
+static struct str kept; // lines for a file that is yet to be opened
 
 void log_set_level(enum log_level new_level)
 {
@@ -73,6 +77,7 @@ static void put_line(enum log_level line_level, const char *prefix, const char *
     pthread_mutex_lock(&mutex);
     if (line_level <= log_get_level()) write_stderr(line);
     if (file && line_level <= LOG_INFO) write_file(line);
+    if (keeping && line_level <= LOG_INFO && kept.len < KEPT_BYTES) str_append(&kept, line);
     pthread_mutex_unlock(&mutex);
     mem_free(line);
 }
@@ -135,14 +140,27 @@ void log_progress(const char *fmt, ...)
     pthread_mutex_unlock(&mutex);
 }
 
+void log_keep(void)
+{
+    pthread_mutex_lock(&mutex);
+    keeping = true;
+    pthread_mutex_unlock(&mutex);
+}
+
 bool log_open_file(const char *path)
 {
-    log_close_file();
     FILE *opened = fopen(path, "ab");
     if (!opened) return err_device("%s: cannot write the log: %s", path, strerror(errno));
     pthread_mutex_lock(&mutex);
-    file = opened;
+    struct str before = kept;
+    kept = (struct str){0};
     pthread_mutex_unlock(&mutex);
+    log_close_file();
+    pthread_mutex_lock(&mutex);
+    file = opened;
+    if (before.len) write_file(str_text(&before));
+    pthread_mutex_unlock(&mutex);
+    str_finish(&before);
     return true;
 }
 
@@ -151,5 +169,7 @@ void log_close_file(void)
     pthread_mutex_lock(&mutex);
     if (file) fclose(file);
     file = NULL;
+    keeping = false;
+    str_finish(&kept);
     pthread_mutex_unlock(&mutex);
 }

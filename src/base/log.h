@@ -27,6 +27,10 @@ void log_progress(const char *fmt, ...) BASE_PRINTF(1, 2);
 // True if stderr is a terminal that understands carriage returns.
 bool log_is_terminal(void);
 
+// Keeps messages from now on for the file that log_open_file() opens later, which they then begin;
+// log_close_file() drops them.
+void log_keep(void);
+
 // Also appends every message to the file at `path` until log_close_file(). One file at a time.
 bool log_open_file(const char *path);
 void log_close_file(void);

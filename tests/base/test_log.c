@@ -179,12 +179,41 @@ static void lines_stay_whole(void **state)
     mem_free(output);
 }
 
+static void messages_kept_for_a_file(void **state)
+{
+    (void)state;
+    const char *path = scratch_path("kept.log");
+    size_t len;
+    log_info("before");
+    log_keep();
+    log_warn("kept 1");
+    log_info("kept 2");
+    assert_true(log_open_file(path));
+    log_info("after");
+    log_close_file();
+    char *text = file_read(path, 0, &len);
+    assert_non_null(text);
+    assert_string_equal(text, "warning: kept 1\nkept 2\nafter\n");
+    mem_free(text);
+    log_keep();
+    log_info("dropped");
+    log_close_file();
+    log_info("not kept");
+    assert_true(log_open_file(path));
+    log_close_file();
+    text = file_read(path, 0, &len);
+    assert_non_null(text);
+    assert_null(strstr(text, "dropped"));
+    assert_null(strstr(text, "not kept"));
+    mem_free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(levels),           cmocka_unit_test(terminal),
         cmocka_unit_test(log_file),         cmocka_unit_test(log_file_on_full_disk),
-        cmocka_unit_test(lines_stay_whole),
+        cmocka_unit_test(lines_stay_whole), cmocka_unit_test(messages_kept_for_a_file),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }
