@@ -65,9 +65,9 @@ void main()
     float scale = args.scale;
     [[unroll]] for (uint r = 0; r < OWN; r++)
         if (tile + r * local_size + local_index < rows) {
-            [[unroll]] for (uint d = 0; d < D; d++) {
-                args.dk.v[kv_at[r] + d] = dk[r * D + d] * scale;
-                args.dv.v[kv_at[r] + d] = dv[r * D + d];
+            [[unroll]] for (uint d = 0; d < D; d += 2) {
+                store_pair(args.dk, kv_at[r] + d, vec2(dk[r * D + d], dk[r * D + d + 1]) * scale);
+                store_pair(args.dv, kv_at[r] + d, vec2(dv[r * D + d], dv[r * D + d + 1]));
             }
         }
 }

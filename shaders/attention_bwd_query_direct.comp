@@ -30,9 +30,10 @@ void main()
     load_own(q, args.q, q_at, args.scale * LOG2_E);
     load_own(dout, args.dout, o_at, 1);
     [[unroll]] for (uint r = 0; r < OWN; r++)
-        [[unroll]] for (uint d = 0; d < D; d++) {
-            delta[r] += dout[r * D + d] * args.o.v[o_at[r] + d];
-            dq[r * D + d] = 0;
+        [[unroll]] for (uint d = 0; d < D; d += 2) {
+            vec2 o = load_pair(args.o, o_at[r] + d);
+            delta[r] += dout[r * D + d] * o.x + dout[r * D + d + 1] * o.y;
+            dq[r * D + d] = dq[r * D + d + 1] = 0;
         }
 
     f32 k = args.k, v = args.v;
@@ -61,8 +62,8 @@ void main()
     float scale = args.scale;
     [[unroll]] for (uint r = 0; r < OWN; r++)
         if (tile + r * local_size + local_index < items) {
-            [[unroll]] for (uint d = 0; d < D; d++)
-                args.dq.v[q_at[r] + d] = dq[r * D + d] * scale;
+            [[unroll]] for (uint d = 0; d < D; d += 2)
+                store_pair(args.dq, q_at[r] + d, vec2(dq[r * D + d], dq[r * D + d + 1]) * scale);
             args.delta.v[item_at[r]] = delta[r];
         }
 }

@@ -1,24 +1,33 @@
 // Attention without shared memory: every lane owns OWN rows (queries, or keys in the pass by key)
 // and keeps them whole; all lanes walk over the other side's rows together, SHARED at a time.
 //
-// The elements of a shared row lie one to a lane, CHUNK of them in a register, and are handed to all
-// lanes by broadcasts. So a register of a shared row is loaded once for 2 * OWN * subgroup * CHUNK
-// floating point operations. CPU devices want it that way: a load costs them as much as twenty
+// The elements of a shared row lie two to a lane, over CHUNK lanes, and are handed to all lanes by
+// broadcasts: one load serves 2 * CHUNK broadcasts, and each of those OWN operations on a full
+// register. CPU devices want it that way: a load inside a loop costs them as much as twenty
 // operations, however it falls, and a broadcast as much as one.
 #ifndef TRDPO_ATTENTION_DIRECT_GLSL
 #define TRDPO_ATTENTION_DIRECT_GLSL
 
+#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
 #extension GL_KHR_shader_subgroup_ballot : require
 
 #include "attention.glsl"
 
-layout(constant_id = 1) const uint D = 64;      // head size
-layout(constant_id = 2) const uint CHUNK = 8;   // a power of two, at most the subgroup size
+layout(constant_id = 1) const uint D = 64;    // head size
+layout(constant_id = 2) const uint CHUNK = 8; // a power of two, at most the subgroup size
 layout(constant_id = 3) const uint OWN = 2;
 layout(constant_id = 4) const uint SHARED = 4;
 
-const uint CHUNKS = (D + CHUNK - 1) / CHUNK;
-const uint OWN_FLOATS = OWN * D, SHARED_FLOATS = SHARED * CHUNKS, PAIRS = OWN * SHARED;
+const uint CHUNKS = (D / 2 + CHUNK - 1) / CHUNK; // of pairs of elements
+const uint OWN_FLOATS = OWN * D, SHARED_FLOATS = SHARED * CHUNKS * 2, PAIRS = OWN * SHARED;
+
+// Two neighbouring floats: a load of 64 bits a lane costs no more than one of 32.
+BUFFER_TYPE(u64, uint64_t, 8);
+vec2 load_pair(f32 base, uint at) { return uintBitsToFloat(unpack32(u64(base).v[at / 2])); }
+void store_pair(f32 base, uint at, vec2 x)
+{
+    u64(base).v[at / 2] = packUint2x32(floatBitsToUint(x));
+}
 
 // The arrays' indices below must be constants when loops are unrolled: in memory, they would be
 // loaded lane by lane.
@@ -26,16 +35,22 @@ const uint OWN_FLOATS = OWN * D, SHARED_FLOATS = SHARED * CHUNKS, PAIRS = OWN * 
 void load_own(out float own[OWN_FLOATS], f32 base, uint at[OWN], float factor)
 {
     [[unroll]] for (uint r = 0; r < OWN; r++)
-        [[unroll]] for (uint d = 0; d < D; d++)
-            own[r * D + d] = base.v[at[r] + d] * factor;
+        [[unroll]] for (uint d = 0; d < D; d += 2) {
+            vec2 x = load_pair(base, at[r] + d);
+            own[r * D + d] = x.x * factor;
+            own[r * D + d + 1] = x.y * factor;
+        }
 }
 
 void load_shared(out float x[SHARED_FLOATS], f32 base, uint at[SHARED])
 {
     uint lane = gl_SubgroupInvocationID % CHUNK;
     [[unroll]] for (uint j = 0; j < SHARED; j++)
-        [[unroll]] for (uint c = 0; c < CHUNKS; c++)
-            x[j * CHUNKS + c] = base.v[at[j] + min(c * CHUNK + lane, D - 1)];
+        [[unroll]] for (uint c = 0; c < CHUNKS; c++) {
+            vec2 pair = load_pair(base, at[j] + min(2 * (c * CHUNK + lane), D - 2));
+            x[(j * CHUNKS + c) * 2] = pair.x;
+            x[(j * CHUNKS + c) * 2 + 1] = pair.y;
+        }
 }
 
 // dot[r, j] = sum over d of own[r, d] x[j, d]
@@ -44,12 +59,12 @@ void dot_shared(out float dot[PAIRS], float own[OWN_FLOATS], float x[SHARED_FLOA
     [[unroll]] for (uint i = 0; i < PAIRS; i++)
         dot[i] = 0;
     [[unroll]] for (uint c = 0; c < CHUNKS; c++)
-        [[unroll]] for (uint e = 0; e < CHUNK; e++)
-            if (c * CHUNK + e < D) {
+        [[unroll]] for (uint e = 0; e < 2 * CHUNK; e++)
+            if (c * CHUNK * 2 + e < D) {
                 [[unroll]] for (uint j = 0; j < SHARED; j++) {
-                    float y = subgroupBroadcast(x[j * CHUNKS + c], e);
+                    float y = subgroupBroadcast(x[(j * CHUNKS + c) * 2 + e % 2], e / 2);
                     [[unroll]] for (uint r = 0; r < OWN; r++)
-                        dot[r * SHARED + j] += own[r * D + c * CHUNK + e] * y;
+                        dot[r * SHARED + j] += own[r * D + c * CHUNK * 2 + e] * y;
                 }
             }
 }
@@ -58,18 +73,18 @@ void dot_shared(out float dot[PAIRS], float own[OWN_FLOATS], float x[SHARED_FLOA
 void add_shared(inout float sum[OWN_FLOATS], float weight[PAIRS], float x[SHARED_FLOATS])
 {
     [[unroll]] for (uint c = 0; c < CHUNKS; c++)
-        [[unroll]] for (uint e = 0; e < CHUNK; e++)
-            if (c * CHUNK + e < D) {
+        [[unroll]] for (uint e = 0; e < 2 * CHUNK; e++)
+            if (c * CHUNK * 2 + e < D) {
                 float part[OWN];
                 [[unroll]] for (uint j = 0; j < SHARED; j++) {
-                    float y = subgroupBroadcast(x[j * CHUNKS + c], e);
+                    float y = subgroupBroadcast(x[(j * CHUNKS + c) * 2 + e % 2], e / 2);
                     [[unroll]] for (uint r = 0; r < OWN; r++) {
                         float term = weight[r * SHARED + j] * y;
                         part[r] = j > 0 ? part[r] + term : term;
                     }
                 }
                 [[unroll]] for (uint r = 0; r < OWN; r++)
-                    sum[r * D + c * CHUNK + e] += part[r];
+                    sum[r * D + c * CHUNK * 2 + e] += part[r];
             }
 }
 

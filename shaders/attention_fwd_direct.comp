@@ -68,8 +68,9 @@ void main()
         if (item < items) {
             uint t = item / group, head = kv_head * group + item % group;
             float factor = sum[r] > 0 ? 1 / sum[r] : 0;
-            [[unroll]] for (uint d = 0; d < D; d++)
-                args.o.v[t * args.o_stride + head * D + d] = o[r * D + d] * factor;
+            [[unroll]] for (uint d = 0; d < D; d += 2)
+                store_pair(args.o, t * args.o_stride + head * D + d,
+                           vec2(o[r * D + d], o[r * D + d + 1]) * factor);
             args.lse.v[t * args.heads + head] =
                 sum[r] > 0 ? (largest[r] + log2(sum[r])) * LN_2 : MASKED;
         }

@@ -34,16 +34,18 @@ void main()
         for (uint slot = begin; slot < end; slot += TILE_OTHER) {
             other_rows others = other_rows(slot, end, kv_head);
             vec4 p[4], most = vec4(MASKED), before = largest;
+            bvec4 attends[4];
             dot_tile(p, q, k, others);
             [[unroll]] for (uint i = 0; i < 4; i++) {
-                p[i] = mix(vec4(MASKED), p[i] * factor, tile_attends(i, others));
+                attends[i] = tile_attends(i, others);
+                p[i] = mix(vec4(MASKED), p[i] * factor, attends[i]);
                 most[i] = max(max(p[i].x, p[i].y), max(p[i].z, p[i].w));
             }
             largest = max(before, max_across(most));
             vec4 rescale = exp2(before - largest);
             sum *= rescale;
             [[unroll]] for (uint i = 0; i < 4; i++) {
-                p[i] = mix(vec4(0), exp2(p[i] - largest[i]), tile_attends(i, others));
+                p[i] = mix(vec4(0), exp2(p[i] - largest[i]), attends[i]);
                 sum[i] += p[i].x + p[i].y + p[i].z + p[i].w;
                 [[unroll]] for (uint c = 0; c < QUADS; c++)
                     o[i][c] *= rescale[i];

@@ -25,6 +25,13 @@ shared vec4 weights[TILE_OTHER * OWN_LINE]; // [other row][own row]; also exchan
 shared uvec4 own_ranges[TILE_OWN];
 shared uvec2 own_rows[TILE_OWN]; // slot and head
 
+// for (uint pass = 0; pass < count; pass++), with UNROLL turns written out, so that their loads are
+// in flight together. Compilers of CPU devices take minutes over more of them.
+#define LOAD_PASSES(pass, count)                                                                   \
+    [[dont_unroll]] for (uint pass##_first = 0; pass##_first < count; pass##_first += UNROLL)      \
+        [[unroll]] for (uint pass##_turn = 0, pass; pass##_turn < UNROLL; pass##_turn++)           \
+            if ((pass = pass##_first + pass##_turn) < count)
+
 #define tile_row (local_index / 8u)
 #define tile_col (local_index % 8u)
 
@@ -54,13 +61,13 @@ void dot_tile(out vec4 tile[4], rows_ref own, rows_ref others, other_rows o)
     [[dont_unroll]] for (uint d = 0; d < D; d += STEP) {
         bool inside = d + pair < D;
         barrier();
-        [[unroll]] for (uint pass = 0; pass < TILE_OWN * STEP / 256; pass++) {
+        LOAD_PASSES(pass, TILE_OWN * STEP / 256) {
             uint r = pass * 16 + local_index / (STEP / 2);
             vec2 x = inside ? row_pair(own, own_rows[r].x, own_rows[r].y, d + pair) : vec2(0);
             stage[pair * OWN_LINE + r / 4][r % 4] = x.x;
             stage[(pair + 1) * OWN_LINE + r / 4][r % 4] = x.y;
         }
-        [[unroll]] for (uint pass = 0; pass < TILE_OTHER * STEP / 256; pass++) {
+        LOAD_PASSES(pass, TILE_OTHER * STEP / 256) {
             uint r = pass * 16 + local_index / (STEP / 2);
             uint slot = min(o.slot + r, o.end - 1);
             vec2 x = inside ? row_pair(others, slot, o.head, d + pair) : vec2(0);
@@ -94,7 +101,7 @@ void add_tile(inout vec4 sum[4][QUADS], rows_ref others, other_rows o)
     uint row = tile_row, col = tile_col, first = gl_WorkGroupID.z * ATTENTION_TILE_COLUMNS;
     [[dont_unroll]] for (uint begin = 0; begin < TILE_OTHER; begin += STAGED) {
         barrier();
-        [[unroll]] for (uint pass = 0; pass < STAGED * pairs / 128; pass++) {
+        LOAD_PASSES(pass, STAGED * pairs / 128) {
             uint at = pass * 128 + local_index, d = 2 * (at % pairs);
             uint slot = min(o.slot + begin + at / pairs, o.end - 1);
             vec2 x = first + d < D ? row_pair(others, slot, o.head, first + d) : vec2(0);
@@ -125,7 +132,7 @@ void add_tile(inout vec4 sum[4][QUADS], rows_ref others, other_rows o)
         weights[tile_col * OWN_LINE + tile_row] = mine;                                            \
         barrier();                                                                                 \
         vec4 total = weights[tile_row];                                                            \
-        [[unroll]] for (uint c = 1; c < 8; c++)                                                    \
+        [[dont_unroll]] for (uint c = 1; c < 8; c++)                                               \
             total = combine(total, weights[c * OWN_LINE + tile_row]);                              \
         barrier();                                                                                 \
         return total;                                                                              \

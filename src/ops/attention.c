@@ -45,14 +45,14 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
 
 // Each lane owns `own` rows and meets `met` at a time. Two owned rows share what loads cost; but
 // wide rows, and the backward passes with their three or four arrays, would outgrow the processor's
-// nearest cache, and few rows would leave lanes idle. Four at a time sum more exactly, two make
-// code that fits the instruction cache better: backward sums are the longer ones.
+// nearest cache, and few rows would leave lanes idle. Four at a time sum more exactly, which the
+// long sums of the backward passes need; two make the shorter code, which is faster.
 static void set_direct(struct attention_grid *g, const struct vk_caps *caps,
                        const struct attention_pass *p)
 {
     uint32_t lanes = caps->kind == VK_KIND_CPU ? caps->subgroup_size : 64;
     uint32_t own = p->forward && p->head_dim <= 64 && p->items > lanes ? 2 : 1;
-    uint32_t met = p->forward ? 2 : 4, chunk = 1;
+    uint32_t met = p->forward || p->head_dim > 128 ? 2 : 4, chunk = 1;
     while (chunk < 16 && chunk * 2 <= min_u32(caps->subgroup_min, caps->subgroup_size))
         chunk *= 2;
     g->tile_items = lanes * own;
@@ -64,9 +64,10 @@ static struct attention_grid grid_of(struct vk_seq *s, const struct attention_pa
 {
     const struct vk_caps *caps = vk_device_caps(vk_seq_device(s));
     struct attention_grid g = {0};
-    g.shared = op_linear_tier(vk_seq_device(s)) != VK_TIER_DIRECT &&
-               caps->max_shared_bytes >= ATTENTION_TILE_BYTES &&
-               caps->max_workgroup_invocations >= ATTENTION_TILE_LOCAL;
+    // The direct kernels load 64-bit words. The shared ones want a little more than the 16 KiB that
+    // a device must have; drivers of Vulkan 1.3 offer at least 32.
+    bool fits = caps->max_shared_bytes >= ATTENTION_TILE_BYTES;
+    g.shared = !caps->int64 || (fits && op_linear_tier(vk_seq_device(s)) != VK_TIER_DIRECT);
     if (g.shared) {
         // Compilers of CPU devices take minutes over long loop bodies with shared memory.
         g.tile_items = ATTENTION_TILE_OWN;
