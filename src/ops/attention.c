@@ -64,10 +64,11 @@ static struct attention_grid grid_of(struct vk_seq *s, const struct attention_pa
 {
     const struct vk_caps *caps = vk_device_caps(vk_seq_device(s));
     struct attention_grid g = {0};
-    // The direct kernels load 64-bit words. The shared ones want a little more than the 16 KiB that
-    // a device must have; drivers of Vulkan 1.3 offer at least 32.
+    // The direct kernels load 64-bit words and broadcast. The shared ones want a little more than
+    // the 16 KiB that a device must have; drivers of Vulkan 1.3 offer at least 32.
+    bool direct = caps->int64 && caps->subgroup_ballot;
     bool fits = caps->max_shared_bytes >= ATTENTION_TILE_BYTES;
-    g.shared = !caps->int64 || (fits && op_linear_tier(vk_seq_device(s)) != VK_TIER_DIRECT);
+    g.shared = !direct || (fits && op_linear_tier(vk_seq_device(s)) != VK_TIER_DIRECT);
     if (g.shared) {
         // Compilers of CPU devices take minutes over long loop bodies with shared memory.
         g.tile_items = ATTENTION_TILE_OWN;
