@@ -1,0 +1,41 @@
+// Benchmarks of kernels and of whole steps: what `trdpo-vk bench` runs.
+#ifndef TRDPO_CLI_BENCH_BENCH_H
+#define TRDPO_CLI_BENCH_BENCH_H
+
+#include "vk/sequence.h"
+
+#define BENCH_DIMS 4
+
+// One measurement. Rates that mean nothing for it are 0.
+struct bench_result {
+    const char *name;
+    uint32_t shape[BENCH_DIMS]; // a product: m, n, k; 0 ends the list
+    const char *dtype, *tier;   // tier NULL: there is one kernel only
+    double seconds;             // of one call, the best of several runs
+    double gflops, gbps, tokens_per_second;
+    double of_copy; // rate as a share of a plain device copy's
+};
+
+struct bench {
+    struct vk_device *device;
+    int runs;              // best of so many
+    const uint32_t *shape; // the user's m, n, k; NULL: a list of our own
+    const char *model;     // folder whose config.json sizes the step; NULL: our own
+    void (*report)(void *ctx, const struct bench_result *r);
+    void *ctx;
+};
+
+bool bench_matmul(const struct bench *b);
+bool bench_attention(const struct bench *b);
+bool bench_ref_update(const struct bench *b);
+bool bench_step(const struct bench *b);
+
+// Best seconds of one call of `record`, from sequences that hold it often enough to outweigh the
+// cost of a submission.
+bool bench_time(const struct bench *b, const char *name, vk_record_fn record, void *ctx,
+                double *seconds);
+
+// "direct" or "shared": the tier that products and attention use on this device.
+const char *bench_tier(const struct bench *b);
+
+#endif
