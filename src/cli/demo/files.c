@@ -158,7 +158,7 @@ static bool write_config(const char *dir, size_t vocab_size)
                 "  \"mlp_bias\": false,\n  \"initializer_range\": 0.05,\n"
                 "  \"bos_token_id\": null,\n  \"eos_token_id\": 0,\n"
                 "  \"torch_dtype\": \"float32\",\n  \"use_cache\": true\n}\n",
-                (vocab_size + 63) / 64 * 64);
+                vocab_size);
     return write_in(dir, "config.json", &text);
 }
 
@@ -201,7 +201,8 @@ static bool write_corpus(const char *dir, uint64_t seed)
         bool well = rng_below(&rng, 2) == 0;
         struct str prompt = {0}, story = {0};
         demo_prompt(&prompt, subject);
-        demo_story(&story, &rng, subject, well);
+        demo_opening(&story, &rng, subject);
+        demo_end(&story, &rng, well);
         append_member(&text, "prompt", &prompt);
         append_member(&text, "completion", &story);
         str_append(&text, "}\n");
@@ -220,8 +221,11 @@ static bool write_pairs(const char *dir, const char *name, uint64_t seed, int ro
         while (demo_is_held_out(subject) != held_out);
         struct str prompt = {0}, chosen = {0}, rejected = {0};
         demo_prompt(&prompt, subject);
-        demo_story(&chosen, &rng, subject, true);
-        demo_story(&rejected, &rng, subject, false);
+        // One opening, two ends: the pair differs in what the preference is about.
+        demo_opening(&chosen, &rng, subject);
+        str_append(&rejected, str_text(&chosen));
+        demo_end(&chosen, &rng, true);
+        demo_end(&rejected, &rng, false);
         append_member(&text, "prompt", &prompt);
         append_member(&text, "chosen", &chosen);
         append_member(&text, "rejected", &rejected);

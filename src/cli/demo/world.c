@@ -13,12 +13,13 @@ static const char *const animals[] = {"fox",  "owl",  "bear", "cat",  "dog",   "
 static const char *const journeys[] = {
     "walks to the river",   "runs over the hill",     "hides in the wood",  "comes to the old mill",
     "goes down to the sea", "crosses the wide field", "climbs a tall tree", "waits at the gate"};
-static const char *const good_ends[] = {"They share some bread.",   "They sing a merry song.",
-                                        "They sleep in the sun.",   "They dance until night.",
-                                        "They become old friends.", "They laugh and play."};
-static const char *const bad_ends[] = {"They fight until night.", "They fall in the mud.",
-                                       "They lose the way home.", "They cry in the rain.",
-                                       "They break the bridge.",  "They steal some bread."};
+// No word of a good end is in a bad one.
+static const char *const good_ends[] = {"They share some bread.",       "They sing one merry song.",
+                                        "They sleep under warm straw.", "They dance until night.",
+                                        "They become old friends.",     "They laugh and play."};
+static const char *const bad_ends[] = {"They fight with sharp teeth.", "They fall into deep mud.",
+                                       "They lose their way.",         "They cry for help.",
+                                       "They break every window.",     "They steal my corn."};
 
 static void append_subject(struct str *out, uint32_t subject)
 {
@@ -32,14 +33,19 @@ void demo_prompt(struct str *out, uint32_t subject)
     str_append(out, ".\n");
 }
 
-void demo_story(struct str *out, struct rng *rng, uint32_t subject, bool ends_well)
+void demo_opening(struct str *out, struct rng *rng, uint32_t subject)
 {
-    const char *const *ends = ends_well ? good_ends : bad_ends;
     str_append(out, "The ");
     append_subject(out, subject);
     str_appendf(out, " %s. There it meets a ", journeys[rng_below(rng, COUNT(journeys))]);
     append_subject(out, (uint32_t)rng_below(rng, DEMO_SUBJECTS));
-    str_appendf(out, ". %s", ends[rng_below(rng, COUNT(good_ends))]);
+    str_append(out, ". ");
+}
+
+void demo_end(struct str *out, struct rng *rng, bool well)
+{
+    str_append(out, well ? good_ends[rng_below(rng, COUNT(good_ends))]
+                         : bad_ends[rng_below(rng, COUNT(bad_ends))]);
 }
 
 // Takes one of `words` off the front of *text; its number, or -1.

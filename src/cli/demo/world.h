@@ -16,8 +16,9 @@
 // "Tell me about the red fox.\n", appended.
 void demo_prompt(struct str *out, uint32_t subject);
 
-// A story about the subject, appended.
-void demo_story(struct str *out, struct rng *rng, uint32_t subject, bool ends_well);
+// The first two sentences of a story about the subject, and the third; appended.
+void demo_opening(struct str *out, struct rng *rng, uint32_t subject);
+void demo_end(struct str *out, struct rng *rng, bool well);
 
 enum demo_verdict {
     DEMO_ENDS_WELL,
