@@ -154,7 +154,7 @@ static bool write_config(const char *dir, size_t vocab_size)
                 "  \"num_key_value_heads\": 2,\n  \"head_dim\": 32,\n"
                 "  \"max_position_embeddings\": 128,\n  \"hidden_act\": \"silu\",\n"
                 "  \"rms_norm_eps\": 1e-05,\n  \"rope_theta\": 10000.0,\n"
-                "  \"tie_word_embeddings\": true,\n  \"attention_bias\": false,\n"
+                "  \"tie_word_embeddings\": false,\n  \"attention_bias\": false,\n"
                 "  \"mlp_bias\": false,\n  \"initializer_range\": 0.05,\n"
                 "  \"bos_token_id\": null,\n  \"eos_token_id\": 0,\n"
                 "  \"torch_dtype\": \"float32\",\n  \"use_cache\": true\n}\n",
