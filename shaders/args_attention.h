@@ -1,8 +1,8 @@
 // Arguments of the attention kernels. Included by args.h.
 //
 // Letters as in ops/attention.h. Head h of query t is item (t, h); the heads of a group lie side by
-// side, so that the G = heads / kv_heads items of a query that share keys are neighbours. A dispatch
-// covers the tiles from `first` on; long batches take several.
+// side, so that the G = heads / kv_heads items of a query that share keys are neighbours. A
+// dispatch covers the tiles from `first` on; long batches take several.
 #ifndef TRDPO_ARGS_ATTENTION_H
 #define TRDPO_ARGS_ATTENTION_H
 

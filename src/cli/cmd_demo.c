@@ -114,7 +114,7 @@ static void print_json(const struct demo_measures *m, double seconds)
 static void print_next(const char *dir)
 {
     out_printf("\nTo go on from here:\n"
-               "  trdpo-vk generate --model %s/tr-dpo --prompt 'Tell me about the red fox.\n'\n"
+               "  trdpo-vk generate --model %s/tr-dpo --prompt $'Tell me about the red fox.\\n'\n"
                "  trdpo-vk eval --model %s/tr-dpo --ref_model %s/sft --dataset %s/held_out.jsonl\n"
                "  trdpo-vk train --config %s/tr-dpo.yaml --output_dir runs/mine --beta 0.3\n",
                dir, dir, dir, dir, dir);

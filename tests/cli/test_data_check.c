@@ -21,7 +21,7 @@ static void test_fixture(void **state)
     RUN(&p, "data", "check", TEST_FIXTURES "/prefs.jsonl", "--model", MODEL);
     expect_code(&p, 0);
     expect_out(&p, "16 rows read, 16 kept");
-    expect_out(&p, "[[ a blue kite moves by the harbour.<|end|>]]  (21 tokens, scored)");
+    expect_out(&p, "[[ a blue kite moves by the harbour.<|end|>]]  (21 tokens, 21 scored)");
     expect_out(&p,
                "Question: what about the old clock sings near the mill?\\nAnswer:  (41 tokens)");
 }
