@@ -22,8 +22,9 @@ static void test_fixture(void **state)
     expect_code(&p, 0);
     expect_out(&p, "16 rows read, 16 kept");
     expect_out(&p, "[[ a blue kite moves by the harbour.<|end|>]]  (21 tokens, 21 scored)");
-    expect_out(&p,
-               "Question: what about the old clock sings near the mill?\\nAnswer:  (41 tokens)");
+    expect_out(
+        &p,
+        "Question: what about the old clock sings near the mill?\\nAnswer:  (41 tokens, 0 scored)");
 }
 
 // The number behind a name in the list of counts.
