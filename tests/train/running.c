@@ -134,8 +134,8 @@ void running_same_checkpoint(const char *a, const char *b, int64_t step)
 
 static void copy_tree(const char *from, const char *to)
 {
-    char **names;
-    size_t count;
+    char **names = NULL;
+    size_t count = 0;
     REQUIRE(file_make_dirs(to) && file_list(from, &names, &count));
     for (size_t i = 0; i < count; i++) {
         char *x = file_join(from, names[i]), *y = file_join(to, names[i]);
