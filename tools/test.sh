@@ -15,6 +15,7 @@ setup_packages ${EXTRA_PACKAGES:-}
 # shellcheck disable=SC2086 # a list
 setup_build "${BUILD_DIR:-build}" ${CMAKE_OPTIONS:-}
 export TRDPO_DEVICE=${TRDPO_DEVICE:-llvmpipe} TRDPO_VALIDATION=${TRDPO_VALIDATION:-1}
+[ "$TRDPO_VALIDATION" != 0 ] || unset TRDPO_VALIDATION
 # Leaks are looked for in our code, not in the drivers.
 export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
 export UBSAN_OPTIONS=print_stacktrace=1
