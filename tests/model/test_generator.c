@@ -1,5 +1,6 @@
 // Generation with a key/value cache: the tokens of a forward pass over the whole text, whatever
 // the lanes, chunks and neighbours.
+#include "../common/device.h"
 #include "../common/fixture.h"
 #include "../common/scratch.h"
 
@@ -18,8 +19,6 @@
 
 #define MAX_LENGTH 640
 #define PROMPTS 5
-
-static struct vk_device *device;
 
 struct setting {
     struct fixture f;
@@ -240,21 +239,6 @@ static void a_cache_beyond_the_device_is_refused(void **state)
     setting_close(&s);
 }
 
-static int open_device(void **state)
-{
-    (void)state;
-    device = vk_device_create(NULL);
-    if (!device) print_error("%s\n", err_message());
-    return device ? 0 : -1;
-}
-
-static int close_device(void **state)
-{
-    (void)state;
-    vk_device_destroy(device);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,5 +248,6 @@ int main(void)
         cmocka_unit_test(damaged_weights_are_told),
         cmocka_unit_test(a_cache_beyond_the_device_is_refused),
     };
-    return cmocka_run_group_tests(tests, open_device, close_device);
+    if (device_skip()) return device_skip();
+    return cmocka_run_group_tests(tests, device_open, device_close);
 }

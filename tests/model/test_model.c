@@ -1,5 +1,6 @@
 // The whole decoder against PyTorch and transformers: log-probs, entropies, arg-max hits, and the
 // gradient of every parameter, for two tiny models (tests/fixtures/README.md).
+#include "../common/device.h"
 #include "../common/fixture.h"
 #include "../common/scratch.h"
 
@@ -17,8 +18,6 @@
 #include <string.h>
 // cmocka wants the headers above first.
 #include <cmocka.h>
-
-static struct vk_device *device;
 
 // Everything a forward and backward pass over packs of `tokens` slots needs.
 struct bench {
@@ -370,21 +369,6 @@ static void identical_models(void **state)
     bench_close(&b);
 }
 
-static int open_device(void **state)
-{
-    (void)state;
-    device = vk_device_create(NULL);
-    if (!device) print_error("%s\n", err_message());
-    return device ? 0 : -1;
-}
-
-static int close_device(void **state)
-{
-    (void)state;
-    vk_device_destroy(device);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -393,5 +377,6 @@ int main(void)
         cmocka_unit_test(gradients_sft),      cmocka_unit_test(gradients_small_passes),
         cmocka_unit_test(identical_models),
     };
-    return cmocka_run_group_tests(tests, open_device, close_device);
+    if (device_skip()) return device_skip();
+    return cmocka_run_group_tests(tests, device_open, device_close);
 }

@@ -1,4 +1,5 @@
 // Layout and weight arenas: where tensors stand, and what their files may and may not hold.
+#include "../common/device.h"
 #include "../common/fixture.h"
 #include "../common/scratch.h"
 
@@ -13,8 +14,6 @@
 #include <string.h>
 // cmocka wants the headers above first.
 #include <cmocka.h>
-
-static struct vk_device *device;
 
 // ---- layout ----
 
@@ -324,19 +323,14 @@ static void random_weights(void **state)
 
 static int begin(void **state)
 {
-    (void)state;
     scratch_init("test_weights.scratch");
-    device = vk_device_create(NULL);
-    if (!device) print_error("%s\n", err_message());
-    return device ? 0 : -1;
+    return device_open(state);
 }
 
 static int end(void **state)
 {
-    (void)state;
-    vk_device_destroy(device);
     scratch_finish();
-    return 0;
+    return device_close(state);
 }
 
 int main(void)
@@ -347,5 +341,6 @@ int main(void)
         cmocka_unit_test(damaged_files),       cmocka_unit_test(shards),
         cmocka_unit_test(random_weights),
     };
+    if (device_skip()) return device_skip();
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -1,5 +1,6 @@
 // Metrics of a model on a dataset, against PyTorch in float64 (expected.json), however rows are
 // grouped.
+#include "../common/device.h"
 #include "../common/fixture.h"
 #include "../common/scratch.h"
 
@@ -12,8 +13,6 @@
 #include <stdio.h>
 // cmocka wants the headers above first.
 #include <cmocka.h>
-
-static struct vk_device *device;
 
 struct setting {
     struct fixture f;
@@ -180,21 +179,6 @@ static void damaged_weights_are_told(void **state)
     setting_close(&s);
 }
 
-static int open_device(void **state)
-{
-    (void)state;
-    device = vk_device_create(NULL);
-    if (!device) print_error("%s\n", err_message());
-    return device ? 0 : -1;
-}
-
-static int close_device(void **state)
-{
-    (void)state;
-    vk_device_destroy(device);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,5 +187,6 @@ int main(void)
         cmocka_unit_test(texts),
         cmocka_unit_test(damaged_weights_are_told),
     };
-    return cmocka_run_group_tests(tests, open_device, close_device);
+    if (device_skip()) return device_skip();
+    return cmocka_run_group_tests(tests, device_open, device_close);
 }

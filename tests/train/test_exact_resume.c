@@ -2,6 +2,7 @@
 // reference, optimiser, data order and metrics included.
 #include "running.h"
 
+#include "../common/device.h"
 #include "../common/scratch.h"
 
 #include "base/file.h"
@@ -19,8 +20,6 @@
 #define SCRATCH "test_exact_resume.scratch"
 #define STEPS 14
 #define STEPS_TEXT "14"
-
-static struct vk_device *device;
 
 // 16 rows in batches of 2 x 3: three steps an epoch, the last of four rows; so 14 steps end within
 // the fifth epoch. Metrics every 5 steps, evaluation every 4, a checkpoint after each.
@@ -216,20 +215,15 @@ static void changed_settings_are_told(void **state)
 
 static int begin(void **state)
 {
-    (void)state;
     scratch_init(SCRATCH);
     log_set_level(LOG_QUIET);
-    device = vk_device_create(NULL);
-    if (!device) print_error("%s\n", err_message());
-    return device ? 0 : -1;
+    return device_open(state);
 }
 
 static int end(void **state)
 {
-    (void)state;
-    vk_device_destroy(device);
     scratch_finish();
-    return 0;
+    return device_close(state);
 }
 
 int main(void)
@@ -243,5 +237,6 @@ int main(void)
         cmocka_unit_test(damaged_checkpoints),
         cmocka_unit_test(changed_settings_are_told),
     };
+    if (device_skip()) return device_skip();
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -1,6 +1,7 @@
 // Whole runs: TRL's own metrics, the checks a run makes of itself, and how runs fail.
 #include "running.h"
 
+#include "../common/device.h"
 #include "../common/fixture.h"
 #include "../common/scratch.h"
 
@@ -17,8 +18,6 @@
 #include <string.h>
 // cmocka wants the headers above first.
 #include <cmocka.h>
-
-static struct vk_device *device;
 
 // ---- TRL ----
 
@@ -352,20 +351,15 @@ static void the_log_tells_all(void **state)
 
 static int begin(void **state)
 {
-    (void)state;
     scratch_init("test_run.scratch");
     log_set_level(LOG_WARN);
-    device = vk_device_create(NULL);
-    if (!device) print_error("%s\n", err_message());
-    return device ? 0 : -1;
+    return device_open(state);
 }
 
 static int end(void **state)
 {
-    (void)state;
-    vk_device_destroy(device);
     scratch_finish();
-    return 0;
+    return device_close(state);
 }
 
 int main(void)
@@ -382,5 +376,6 @@ int main(void)
         cmocka_unit_test(references_of_another_shape_are_refused),
         cmocka_unit_test(the_log_tells_all),
     };
+    if (device_skip()) return device_skip();
     return cmocka_run_group_tests(tests, begin, end);
 }

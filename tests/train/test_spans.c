@@ -1,6 +1,7 @@
 // A model whose arenas are cut into several spans does the same steps, bit for bit.
 #include "trial.h"
 
+#include "../common/device.h"
 #include "../common/scratch.h"
 
 #include <math.h>
@@ -9,8 +10,6 @@
 #include <stddef.h>
 // cmocka wants the headers above first.
 #include <cmocka.h>
-
-static struct vk_device *device;
 
 // The smallest limit that leaves the largest matrix its span.
 static uint64_t smallest_span(const struct model_config *c)
@@ -63,25 +62,11 @@ static void spans_do_not_show(void **state)
     compare("tiny-llama3", "0");
 }
 
-static int open_device(void **state)
-{
-    (void)state;
-    device = vk_device_create(NULL);
-    if (!device) print_error("%s\n", err_message());
-    return device ? 0 : -1;
-}
-
-static int close_device(void **state)
-{
-    (void)state;
-    vk_device_destroy(device);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(spans_do_not_show),
     };
-    return cmocka_run_group_tests(tests, open_device, close_device);
+    if (device_skip()) return device_skip();
+    return cmocka_run_group_tests(tests, device_open, device_close);
 }

@@ -1,6 +1,7 @@
 // Whole optimiser steps: TRL's TR-DPO, and what must hold of any reference update.
 #include "trial.h"
 
+#include "../common/device.h"
 #include "../common/scratch.h"
 
 #include "base/error.h"
@@ -17,8 +18,6 @@
 
 #define ROWS TRIAL_ROWS
 #define STEPS TRIAL_STEPS
-
-static struct vk_device *device;
 
 // ---- TRL ----
 
@@ -260,21 +259,6 @@ static void reference_that_stays_is_dpo(void **state)
         mem_free(all[i]);
 }
 
-static int open_device(void **state)
-{
-    (void)state;
-    device = vk_device_create(NULL);
-    if (!device) print_error("%s\n", err_message());
-    return device ? 0 : -1;
-}
-
-static int close_device(void **state)
-{
-    (void)state;
-    vk_device_destroy(device);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,5 +270,6 @@ int main(void)
         cmocka_unit_test(soft_updates_sum_up),
         cmocka_unit_test(reference_that_stays_is_dpo),
     };
-    return cmocka_run_group_tests(tests, open_device, close_device);
+    if (device_skip()) return device_skip();
+    return cmocka_run_group_tests(tests, device_open, device_close);
 }
