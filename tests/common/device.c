@@ -35,7 +35,8 @@ int device_close(void **state)
 
 int device_skip(void)
 {
-    if (!sys_env("TRDPO_VALIDATION") || vk_validation_installed()) return 0;
+    const char *wanted = sys_env("TRDPO_VALIDATION");
+    if (!wanted || !*wanted || *wanted == '0' || vk_validation_installed()) return 0;
     fprintf(stderr, "skipped: the Vulkan validation layer is not installed\n");
     return 77;
 }
