@@ -116,11 +116,14 @@ static bool load_files(struct train_run *run)
         return false;
     run->tokenizer = hf_tokenizer_load(c->model_name_or_path);
     if (!run->tokenizer || !check_vocabulary(run)) return false;
-    if (c->max_length > run->hf.max_position)
-        log_warn("max_length %lld is beyond the model's max_position_embeddings %d",
-                 (long long)c->max_length, run->hf.max_position);
     if (!load_data(run, &run->train, c->dataset_name)) return false;
     if (c->eval_dataset_name && !load_data(run, &run->eval, c->eval_dataset_name)) return false;
+    uint32_t longest = run->train.report.longest;
+    if (run->eval.report.longest > longest) longest = run->eval.report.longest;
+    if (longest > (uint32_t)run->hf.max_position)
+        log_warn("rows of up to %u tokens are longer than the model's max_position_embeddings %d: "
+                 "lower max_length",
+                 longest, run->hf.max_position);
     return plan_steps(run) && choose_budget(run);
 }
 
@@ -158,6 +161,9 @@ static bool score_start(struct train_run *run)
         for (uint32_t i = 0; i < n; i++)
             if (!seen[step_rows[i]]) seen[step_rows[i]] = true, order[count++] = step_rows[i];
     }
+    log_info("scoring %zu training rows and %zu evaluation rows under the start, for kl/sft and "
+             "rewards/sft_margins",
+             count, run->eval.rows.count);
     bool ok = train_scores_make(&run->start_train, run->stepper, &run->train, order, count,
                                 run->rows_per_step, "training rows", &run->stopped);
     mem_free(seen);
