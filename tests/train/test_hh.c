@@ -67,9 +67,10 @@ static void preferences_are_learnt(void **state)
     struct train_config c;
     const char *dir = "test_hh.scratch/run";
     RUNNING_CONFIG(&c, dir, "model_name_or_path", MODEL, "dataset_name", DATA "/train.jsonl.gz",
-                   "eval_dataset_name", DATA "/test.jsonl.gz", "learning_rate", "1e-4",
-                   "warmup_steps", "0.1", "max_length", "512", "max_steps", "60", "logging_steps",
-                   "20", "ref_model_mixup_alpha", "0.6", "ref_model_sync_steps", "16");
+                   "eval_dataset_name", DATA "/test.jsonl.gz", "learning_rate", "1e-4", "beta",
+                   "0.5", "warmup_steps", "0.1", "max_length", "512", "max_steps", "60",
+                   "logging_steps", "20", "ref_model_mixup_alpha", "0.6", "ref_model_sync_steps",
+                   "16");
     if (running_go(&c, device, 0) != TRAIN_FINISHED) fail_msg("%s", err_message());
     cJSON *last = running_metrics(dir, STEPS / 20 - 1),
           *held_out = running_metrics(dir, STEPS / 20);
