@@ -71,7 +71,7 @@ static void print_table(const struct demo_measures *m)
     cli_cell(&t, "%s", "");
     cli_cell(&t, "judged good");
     cli_cell(&t, "ends badly");
-    cli_cell(&t, "off topic");
+    cli_cell(&t, "off topic, garbled");
     cli_cell(&t, "reward accuracy");
     cli_cell(&t, "KL to start");
     for (int i = 0; i < MODELS; i++) {
