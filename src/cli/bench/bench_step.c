@@ -65,7 +65,7 @@ static bool open_step(struct step *st, const struct bench *b)
         if (!hf_config_load(&hf, b->model)) return false;
         config = model_config_from_hf(&hf);
     }
-    if (!model_layout_init(&st->layout, &config, vk_device_caps(d)->max_allocation_bytes) ||
+    if (!model_layout_init(&st->layout, &config, vk_max_span_bytes(d)) ||
         !model_weights_init(&st->policy, d, &st->layout, "policy") ||
         !model_weights_randomize(&st->policy, 42) ||
         !model_weights_init(&st->ref, d, &st->layout, "reference") ||

@@ -170,8 +170,7 @@ static bool write_weights(const char *dir, struct vk_device *device, uint64_t se
     struct model_weights weights = {0};
     if (!hf_config_load(&hf, dir)) return false;
     struct model_config config = model_config_from_hf(&hf);
-    if (!model_layout_init(&layout, &config, vk_device_caps(device)->max_allocation_bytes))
-        return false;
+    if (!model_layout_init(&layout, &config, vk_max_span_bytes(device))) return false;
     char *path = file_join(dir, "model.safetensors");
     bool ok = model_weights_init(&weights, device, &layout, "new weights") &&
               model_weights_randomize(&weights, seed) &&

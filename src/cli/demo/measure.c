@@ -1,67 +1,46 @@
 #include "cli/demo/measure.h"
 
-#include "base/error.h"
+#include "api/generate.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/demo/files.h"
 #include "data/dataset.h"
-#include "model/generator.h"
 #include "train/evaluate.h"
 
 #include <string.h>
 
 #define STORIES_EACH 8
-#define MAX_LENGTH 64
+#define MAX_NEW_TOKENS 56
+#define MAX_LENGTH 128
 #define ROWS_AT_ONCE 64
 #define TOKENS_AT_ONCE 2048
 
-// A model folder on the device.
-struct model {
-    struct model_layout layout;
-    struct model_weights weights;
-    struct hf_tokenizer *tokenizer;
-    char *path;
-};
-
-static bool open_model(struct model *m, struct vk_device *device, const char *dir, const char *name)
+static bool open_model(struct api_model *m, struct vk_device *device, const char *dir,
+                       const char *name)
 {
-    struct hf_config hf;
-    *m = (struct model){.path = file_join(dir, name)};
-    if (!hf_config_load(&hf, m->path)) return false;
-    m->tokenizer = hf_tokenizer_load(m->path);
-    if (!m->tokenizer) return false;
-    struct model_config config = model_config_from_hf(&hf);
-    return model_layout_init(&m->layout, &config, vk_device_caps(device)->max_allocation_bytes) &&
-           model_weights_init(&m->weights, device, &m->layout, name) &&
-           model_weights_load(&m->weights, m->path, "");
-}
-
-static void close_model(struct model *m)
-{
-    model_weights_finish(&m->weights);
-    model_layout_finish(&m->layout);
-    hf_tokenizer_destroy(m->tokenizer);
-    mem_free(m->path);
+    char *path = file_join(dir, name);
+    bool ok = api_model_read(m, path) && api_model_plan(m, device) && api_model_load(m);
+    mem_free(path);
+    return ok;
 }
 
 // ---- stories ----
 
 // The texts asked for and what came.
 struct stories {
-    const struct hf_tokenizer *tokenizer;
-    uint32_t count, capacity;
+    uint32_t count;
     uint32_t *subjects;
-    struct hf_ids *prompts, *replies;
+    struct hf_ids *prompts;
+    struct str *texts;
 };
 
 static bool ask_all(struct stories *s, const struct hf_tokenizer *tokenizer)
 {
     uint32_t most = DEMO_SUBJECTS * STORIES_EACH;
-    *s = (struct stories){.tokenizer = tokenizer};
     s->subjects = MEM_ARRAY(uint32_t, most);
     s->prompts = MEM_ARRAY(struct hf_ids, most);
-    s->replies = MEM_ARRAY(struct hf_ids, most);
+    s->texts = MEM_ARRAY(struct str, most);
     bool ok = true;
     // Round by round: the first stories are about different subjects.
     for (uint32_t i = 0; ok && i < most; i++) {
@@ -81,75 +60,58 @@ static void forget(struct stories *s)
 {
     for (uint32_t i = 0; i < s->count; i++) {
         ARRAY_FREE(&s->prompts[i]);
-        ARRAY_FREE(&s->replies[i]);
+        str_finish(&s->texts[i]);
     }
     mem_free(s->subjects);
     mem_free(s->prompts);
-    mem_free(s->replies);
+    mem_free(s->texts);
 }
 
-static bool keep_token(void *ctx, size_t prompt, int32_t id)
+static bool keep_text(void *ctx, size_t prompt, const char *text, size_t len)
 {
     struct stories *s = ctx;
-    ARRAY_PUSH(&s->replies[prompt], id);
+    str_append_bytes(&s->texts[prompt], text, len);
     return true;
 }
 
-static bool tell(struct stories *s, struct vk_device *device, const struct model *m, uint64_t seed)
+static bool tell(struct stories *s, struct api_model *m, uint64_t seed)
 {
-    struct model_generator *g = model_generator_create(
-        device, &m->weights,
-        &(struct model_generator_params){.sequences = 32, .max_length = MAX_LENGTH});
-    if (!g) return false;
-    struct model_prompt *prompts = MEM_ARRAY(struct model_prompt, s->count);
-    for (uint32_t i = 0; i < s->count; i++)
-        prompts[i] = (struct model_prompt){s->prompts[i].items, (uint32_t)s->prompts[i].count};
-    int32_t eos = hf_tokenizer_eos(m->tokenizer);
-    bool ok =
-        model_generate(g, prompts, s->count,
-                       &(struct model_generation){.sampling = {.temperature = 1, .seed = seed},
-                                                  .max_new_tokens = MAX_LENGTH,
-                                                  .eos = &eos,
-                                                  .eos_count = 1,
-                                                  .on_token = keep_token,
-                                                  .ctx = s});
-    mem_free(prompts);
-    model_generator_destroy(g);
-    return ok;
+    return api_generate(m, &(struct api_generation){.prompts = s->prompts,
+                                                    .count = s->count,
+                                                    .sampling = {.temperature = 1, .seed = seed},
+                                                    .max_new_tokens = MAX_NEW_TOKENS,
+                                                    .on_text = keep_text,
+                                                    .ctx = s});
 }
 
 // Judges every story and appends it to `out` as a line of JSON.
-static bool judge(struct demo_measures *m, const struct stories *s, struct str *out)
+static void judge(struct demo_measures *m, const struct stories *s, struct str *out)
 {
-    uint32_t shown = 0;
     m->stories = s->count;
     for (uint32_t i = 0; i < s->count; i++) {
-        struct str prompt = {0}, text = {0};
+        struct str prompt = {0};
+        const char *text = str_text(&s->texts[i]);
         demo_prompt(&prompt, s->subjects[i]);
-        if (!hf_tokenizer_decode(s->tokenizer, s->replies[i].items, s->replies[i].count, true,
-                                 &text))
-            return false;
-        m->verdicts[demo_judge(s->subjects[i], str_text(&text))]++;
+        m->verdicts[demo_judge(s->subjects[i], text)]++;
         str_append(out, "{\"prompt\": ");
         json_append_string(out, prompt.data, prompt.len);
         str_append(out, ", \"completion\": ");
-        json_append_string(out, str_text(&text), text.len);
+        json_append_string(out, text, strlen(text)); // a NUL would end it: no row may hold one
         str_append(out, "}\n");
-        if (shown < DEMO_SHOWN) {
-            m->prompts[shown] = str_take(&prompt);
-            m->texts[shown++] = text.data ? str_take(&text) : mem_strdup("");
+        if (i < DEMO_SHOWN) {
+            m->prompts[i] = str_take(&prompt);
+            m->texts[i] = mem_strdup(text);
         }
         str_finish(&prompt);
-        str_finish(&text);
     }
-    return true;
 }
 
 // ---- log-probs ----
 
 static struct train_stepper *open_stepper(struct vk_device *device,
                                           const struct train_config *config,
-                                          const struct model *policy, const struct model *ref)
+                                          const struct api_model *policy,
+                                          const struct api_model *ref)
 {
     // Without a gradient arena the stepper only reads the weights.
     return train_stepper_create(
@@ -162,7 +124,7 @@ static struct train_stepper *open_stepper(struct vk_device *device,
                                        .rows = ROWS_AT_ONCE});
 }
 
-static bool load(struct data_set *set, const char *path, const struct model *m, bool pairs)
+static bool load(struct data_set *set, const char *path, const struct api_model *m, bool pairs)
 {
     return data_load(set, &(struct data_params){.path = path,
                                                 .tokenizer = m->tokenizer,
@@ -172,7 +134,7 @@ static bool load(struct data_set *set, const char *path, const struct model *m, 
 }
 
 // Log-prob of every row's completion under the model; mem_free(). NULL on failure.
-static float *score(struct vk_device *device, const struct data_set *set, const struct model *m)
+static float *score(struct vk_device *device, const struct data_set *set, const struct api_model *m)
 {
     struct train_config config;
     train_config_init(&config);
@@ -196,7 +158,7 @@ static float *score(struct vk_device *device, const struct data_set *set, const 
 }
 
 static bool measure_kl(struct demo_measures *m, struct vk_device *device, const char *path,
-                       const struct model *policy, const struct model *sft)
+                       const struct api_model *policy, const struct api_model *sft)
 {
     struct data_set set = {0};
     float *mine = NULL, *theirs = NULL;
@@ -213,7 +175,7 @@ static bool measure_kl(struct demo_measures *m, struct vk_device *device, const 
 }
 
 static bool measure_accuracy(struct demo_measures *m, struct vk_device *device, const char *dir,
-                             const struct model *policy, const struct model *sft)
+                             const struct api_model *policy, const struct api_model *sft)
 {
     struct data_set set = {0};
     struct train_config config;
@@ -247,20 +209,21 @@ double demo_judged(const struct demo_measures *m)
 bool demo_measure(struct demo_measures *m, struct vk_device *device, const char *dir,
                   const char *name, uint64_t seed)
 {
-    struct model policy = {0}, sft = {0};
+    struct api_model policy = {0}, sft = {0};
     struct stories stories = {0};
     struct str text = {0};
     char *path = str_format("%s/%s-stories.jsonl", dir, name);
     *m = (struct demo_measures){0};
     bool ok = open_model(&policy, device, dir, name) && open_model(&sft, device, dir, "sft") &&
-              ask_all(&stories, policy.tokenizer) && tell(&stories, device, &policy, seed) &&
-              judge(m, &stories, &text) && file_write_whole(path, str_text(&text), text.len) &&
-              measure_kl(m, device, path, &policy, &sft) &&
-              measure_accuracy(m, device, dir, &policy, &sft);
+              ask_all(&stories, policy.tokenizer) && tell(&stories, &policy, seed);
+    if (ok) judge(m, &stories, &text);
+    ok = ok && file_write_whole(path, str_text(&text), text.len) &&
+         measure_kl(m, device, path, &policy, &sft) &&
+         measure_accuracy(m, device, dir, &policy, &sft);
     str_finish(&text);
     forget(&stories);
-    close_model(&policy);
-    close_model(&sft);
+    api_model_finish(&policy);
+    api_model_finish(&sft);
     mem_free(path);
     return ok;
 }
