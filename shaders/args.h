@@ -24,6 +24,11 @@ struct pack_counts {
     uint rows;      // rows (pairs, or single texts)
     uint unique;    // distinct token ids
     uint first_row; // rows of the step in earlier packs: where this pack's metrics go
+    // Of the batch (per_device_train_batch_size rows of the step) that this pack belongs to, for
+    // losses that look beyond a row; 0 where none does.
+    uint batch_first;  // rows of the step before the batch
+    uint batch_rows;   // rows of the batch
+    uint batch_tokens; // scored tokens of its chosen completions
 };
 
 // Slots that a token attends to: [prefix_begin, prefix_end) and [own_begin, own_end).

@@ -11,6 +11,7 @@ struct head_fwd_args {
     ADDRESS(f32) lse;
     ADDRESS(f32) entropy;
     ADDRESS(f32) is_argmax;
+    ADDRESS(f32) collision;
     ADDRESS(u32) live;
     uint rows, vocab;
     uint live_from;
@@ -27,13 +28,14 @@ struct head_bwd_args {
 };
 
 struct pref_loss_args {
-    ADDRESS(f32) logp, ref_logp, entropy, is_argmax, dlogp;
+    ADDRESS(f32) logp, ref_logp, entropy, is_argmax, collision, dlogp;
     ADDRESS(u32) sequence_first;
     ADDRESS(pair_metrics_ref) pairs_out;
     ADDRESS(pack_counts_ref) counts;
     ADDRESS(step_values_ref) step;
-    uint max_pairs, scored, pairs_out_count;
-    float beta, label_smoothing;
+    ADDRESS(pref_settings_ref) settings;
+    ADDRESS(pair_sums_ref) batch; // of the step
+    uint max_pairs, scored, pairs_out_count, batch_count;
 };
 
 struct sft_loss_args {

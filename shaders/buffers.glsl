@@ -23,7 +23,10 @@ BUFFER_TYPE(pack_counts_ref, pack_counts, 4);
 BUFFER_TYPE(token_span_ref, token_span, 4);
 BUFFER_TYPE(step_values_ref, step_values, 4);
 BUFFER_TYPE(step_results_ref, step_results, 4);
+BUFFER_TYPE(pref_settings_ref, pref_settings, 4);
+BUFFER_TYPE(pair_sums_ref, pair_sums, 4);
 BUFFER_TYPE(pair_metrics_ref, pair_metrics, 4);
+BUFFER_TYPE(unpaired_metrics_ref, unpaired_metrics, 4);
 BUFFER_TYPE(sequence_metrics_ref, sequence_metrics, 4);
 
 #endif

@@ -1,5 +1,6 @@
 // Of each row z of logits: lse = log sum exp z, logp = z[target] - lse, entropy = -sum p log p,
-// is_argmax = whether the target is the first largest. Assigns. Grid: groups(rows), a workgroup each.
+// is_argmax = whether the target is the first largest, collision = log sum p^2. Assigns.
+// Grid: groups(rows), a workgroup each.
 #version 460
 #include "common.glsl"
 #include "accurate.glsl"
@@ -32,12 +33,16 @@ void main()
 
     // Sums without the largest term, which is 1: so a log-prob near zero keeps its digits.
     vec2 sums = vec2(0.0);
+    float squares = 0.0;
     for (uint v = local_index; v < vocab; v += local_size) {
         float d = z.v[begin + v] - top;
         float e = v == argmax ? 0.0 : accurate_exp(d);
         sums += vec2(e, e * d);
+        squares += e * e;
     }
     sums = workgroup_sum(sums);
+    if (given(args.collision))
+        squares = workgroup_sum(squares);
 
     if (local_index == 0u) {
         uint target = min(args.targets.v[row], vocab - 1u);
@@ -48,5 +53,7 @@ void main()
             args.entropy.v[row] = log_sum - sums.y / (1.0 + sums.x);
         if (given(args.is_argmax))
             args.is_argmax.v[row] = target == argmax ? 1.0 : 0.0;
+        if (given(args.collision))
+            args.collision.v[row] = accurate_log1p(squares) - 2.0 * log_sum;
     }
 }

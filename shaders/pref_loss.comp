@@ -35,8 +35,8 @@ void main()
 
     float u_w = sequence_sum_difference(logp, ref_logp, w);
     float u_l = sequence_sum_difference(logp, ref_logp, l);
-    float beta = args.beta;
-    vec2 result = loss_and_slope(beta * (u_w - u_l), args.label_smoothing);
+    float beta = args.settings.v[0].beta;
+    vec2 result = loss_and_slope(beta * (u_w - u_l), args.settings.v[0].label_smoothing);
     pair_metrics m;
     m.loss = result.x;
     m.reward_chosen = beta * u_w;

@@ -70,8 +70,12 @@ bool model_batch_upload(const struct model_batch *b, struct vk_device *device,
     CHECK(pack->token_capacity == b->tokens && pack->scored_capacity == b->scored &&
           pack->sequence_capacity == b->sequences);
     CHECK(sizeof(struct data_span) == sizeof(struct token_span));
-    struct pack_counts counts = {pack->tokens, pack->scored, pack->sequences,
-                                 pack->rows,   pack->unique, first_row};
+    struct pack_counts counts = {.tokens = pack->tokens,
+                                 .scored = pack->scored,
+                                 .sequences = pack->sequences,
+                                 .rows = pack->rows,
+                                 .unique = pack->unique,
+                                 .first_row = first_row};
     const void *sources[FIELDS] = {
         &counts,
         pack->ids,

@@ -71,6 +71,7 @@ void op_head_fwd(struct vk_seq *s, const struct op_head *p)
           words_ok(s, p->lse, p->rows));
     CHECK(!p->entropy || words_ok(s, p->entropy, p->rows));
     CHECK(!p->is_argmax || words_ok(s, p->is_argmax, p->rows));
+    CHECK(!p->collision || words_ok(s, p->collision, p->rows));
     for (uint32_t first = 0; first < p->rows; first += p->chunk_rows) {
         struct chunk c = chunk_at(first, p->rows, p->chunk_rows, p->x, p->cols);
         logits(s, &c, p->logits, p->w, p->cols, p->vocab, p->live);
@@ -78,7 +79,8 @@ void op_head_fwd(struct vk_seq *s, const struct op_head *p)
         DISPATCH(s, head_fwd, row_groups(s, c.rows), .logits = p->logits,
                  .targets = element(p->targets, first), .logp = element(p->logp, first),
                  .lse = element(p->lse, first), .entropy = element(p->entropy, first),
-                 .is_argmax = element(p->is_argmax, first), .live = p->live, .rows = c.rows,
+                 .is_argmax = element(p->is_argmax, first),
+                 .collision = element(p->collision, first), .live = p->live, .rows = c.rows,
                  .vocab = p->vocab, .live_from = first);
     }
 }

@@ -12,8 +12,9 @@ struct op_head {
     vk_addr lse;           // [S] log sum exp z; assigned
     vk_addr entropy;       // [S] -sum p log p; assigned; 0: not computed
     vk_addr
-        is_argmax;  // [S] 1.0 if the target is the first largest logit, else 0.0; 0: not computed
-    vk_addr logits; // scratch [chunk_rows, V]
+        is_argmax; // [S] 1.0 if the target is the first largest logit, else 0.0; 0: not computed
+    vk_addr collision;                      // [S] log sum p^2; assigned; 0: not computed
+    vk_addr logits;                         // scratch [chunk_rows, V]
     uint32_t rows, cols, vocab, chunk_rows; // S, C, V
     vk_addr live;                           // bounds S
 };

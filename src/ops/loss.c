@@ -11,25 +11,46 @@ static void check_pack(struct vk_seq *s, vk_addr sequence_first, uint32_t sequen
     CHECK_WORDS(s, counts, sizeof(struct pack_counts) / 4);
 }
 
+bool pref_is_batch_wide(const struct pref_settings *settings)
+{
+    bool weighted = (settings->flags & PREF_WEIGHTED) != 0;
+    for (uint32_t i = 0; i < settings->terms; i++) {
+        uint32_t type = settings->type[i];
+        if (type == PREF_AOT || type == PREF_AOT_UNPAIRED || type == PREF_KTO_PAIR) return true;
+        if (weighted && (type == PREF_SFT || type == PREF_ORPO)) return true;
+    }
+    return false;
+}
+
+bool pref_needs_batch_tokens(const struct pref_settings *settings)
+{
+    for (uint32_t i = 0; i < settings->terms; i++)
+        if (settings->type[i] == PREF_SFT || settings->type[i] == PREF_ORPO) return true;
+    return false;
+}
+
 void op_pref_loss(struct vk_seq *s, const struct op_pref_loss *p)
 {
     double scored = p->scored;
     CHECK(p->max_pairs > 0 && p->max_pairs <= UINT32_MAX / 2);
     check_pack(s, p->sequence_first, 2 * p->max_pairs, p->counts);
     CHECK_WORDS(s, p->logp, p->scored);
-    CHECK_WORDS(s, p->ref_logp, p->scored);
+    CHECK_OPTIONAL_WORDS(s, p->ref_logp, p->scored);
     CHECK_WORDS(s, p->entropy, p->scored);
     CHECK_WORDS(s, p->is_argmax, p->scored);
+    CHECK_OPTIONAL_WORDS(s, p->collision, p->scored);
     CHECK_WORDS(s, p->dlogp, p->scored);
+    CHECK_WORDS(s, p->settings, sizeof(struct pref_settings) / 4);
+    CHECK_OPTIONAL_WORDS(s, p->batch, (uint64_t)p->batch_count * (sizeof(struct pair_sums) / 4));
     CHECK_WORDS(s, p->pairs_out, (uint64_t)p->pairs_out_count * (sizeof(struct pair_metrics) / 4));
     CHECK_WORDS(s, p->step, sizeof(struct step_values) / 4);
     vk_cost(s, 6.0 * scored, 20.0 * scored);
     DISPATCH(s, pref_loss, groups(p->max_pairs), .logp = p->logp, .ref_logp = p->ref_logp,
-             .entropy = p->entropy, .is_argmax = p->is_argmax, .dlogp = p->dlogp,
-             .sequence_first = p->sequence_first, .pairs_out = p->pairs_out, .counts = p->counts,
-             .step = p->step, .max_pairs = p->max_pairs, .scored = p->scored,
-             .pairs_out_count = p->pairs_out_count, .beta = p->beta,
-             .label_smoothing = p->label_smoothing);
+             .entropy = p->entropy, .is_argmax = p->is_argmax, .collision = p->collision,
+             .dlogp = p->dlogp, .sequence_first = p->sequence_first, .pairs_out = p->pairs_out,
+             .counts = p->counts, .step = p->step, .settings = p->settings, .batch = p->batch,
+             .max_pairs = p->max_pairs, .scored = p->scored, .pairs_out_count = p->pairs_out_count,
+             .batch_count = p->batch_count);
 }
 
 void op_sft_loss(struct vk_seq *s, const struct op_sft_loss *p)

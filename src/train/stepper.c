@@ -29,7 +29,7 @@ struct train_stepper {
     struct model_activations act;
     struct model_pass pass;
     struct data_pack pack;
-    vk_addr rope, ref_logp, values, results, rows_out, sums, partial, decay;
+    vk_addr rope, ref_logp, values, results, rows_out, sums, partial, decay, settings;
     vk_addr readback_slot[SLOTS];
     uint64_t row_bytes; // of an entry of rows_out
     struct vk_seq *ref_forward, *train_pass, *eval_pass, *score_pass, *optimise, *ref_update;
@@ -115,6 +115,7 @@ static void layout_step(struct train_stepper *st, struct vk_arena *arena)
     st->rows_out = st->results + 256; // one copy brings both back
     st->sums = vk_arena_alloc(arena, R * sizeof(float));
     st->partial = vk_arena_alloc(arena, OP_GRAD_NORM_PARTIAL_BYTES);
+    st->settings = vk_arena_alloc(arena, sizeof(struct pref_settings));
     st->decay = vk_arena_alloc(arena, st->p.layout->elements / 256 / 8 + 4);
 }
 
@@ -169,21 +170,19 @@ static void record_loss(struct vk_seq *s, const struct train_stepper *st)
     // Evaluation has no gradient to keep, but the loss is one dispatch that always makes it.
     vk_addr dlogp = st->training ? a->dlogp : a->lse;
     if (st->pairs)
-        op_pref_loss(
-            s, &(struct op_pref_loss){.logp = a->logp,
-                                      .ref_logp = st->ref_logp,
-                                      .entropy = a->entropy,
-                                      .is_argmax = a->is_argmax,
-                                      .sequence_first = b->sequence_first,
-                                      .dlogp = dlogp,
-                                      .pairs_out = st->rows_out,
-                                      .counts = b->counts,
-                                      .step = st->values,
-                                      .max_pairs = b->sequences / 2,
-                                      .scored = b->scored,
-                                      .pairs_out_count = st->p.rows,
-                                      .beta = (float)st->p.config->beta,
-                                      .label_smoothing = (float)st->p.config->label_smoothing});
+        op_pref_loss(s, &(struct op_pref_loss){.logp = a->logp,
+                                               .ref_logp = st->ref_logp,
+                                               .entropy = a->entropy,
+                                               .is_argmax = a->is_argmax,
+                                               .sequence_first = b->sequence_first,
+                                               .dlogp = dlogp,
+                                               .pairs_out = st->rows_out,
+                                               .counts = b->counts,
+                                               .step = st->values,
+                                               .max_pairs = b->sequences / 2,
+                                               .scored = b->scored,
+                                               .settings = st->settings,
+                                               .pairs_out_count = st->p.rows});
     else
         op_sft_loss(s, &(struct op_sft_loss){.logp = a->logp,
                                              .entropy = a->entropy,
@@ -269,6 +268,18 @@ static void record_finish(struct vk_seq *s, void *ctx)
 
 // ---- set-up ----
 
+static bool write_settings(struct train_stepper *st)
+{
+    const struct train_config *c = st->p.config;
+    struct pref_settings settings = {.terms = 1,
+                                     .type = {PREF_SIGMOID},
+                                     .weight = {1},
+                                     .beta = (float)c->beta,
+                                     .label_smoothing = (float)c->label_smoothing,
+                                     .ld_alpha = 1};
+    return vk_write(st->p.device, st->settings, &settings, sizeof settings);
+}
+
 static bool write_constants(struct train_stepper *st)
 {
     const struct model_layout *layout = st->p.layout;
@@ -341,7 +352,7 @@ struct train_stepper *train_stepper_create(const struct train_stepper_params *pa
     st->pack_rows = MEM_ARRAY(uint32_t, params->rows);
     for (int i = 0; i < SLOTS; i++)
         st->flights[i].place = MEM_ARRAY(uint32_t, params->rows);
-    if (!create_arenas(st) || !write_constants(st)) {
+    if (!create_arenas(st) || !write_constants(st) || !write_settings(st)) {
         train_stepper_destroy(st);
         return NULL;
     }

@@ -28,9 +28,8 @@ struct bench {
     struct model_activations act;
     struct model_pass pass;
     struct model_weights policy, ref, grad;
-    vk_addr ref_logp, values, metrics;
+    vk_addr ref_logp, values, settings, metrics;
     bool pairs;
-    float label_smoothing;
     struct vk_seq *ref_forward, *forward, *step;
 };
 
@@ -63,9 +62,8 @@ static void record_step(struct vk_seq *s, void *ctx)
                                                .step = b->values,
                                                .max_pairs = b->batch.sequences / 2,
                                                .scored = b->batch.scored,
-                                               .pairs_out_count = 16,
-                                               .beta = 0.1f,
-                                               .label_smoothing = b->label_smoothing});
+                                               .settings = b->settings,
+                                               .pairs_out_count = 16});
     else
         op_sft_loss(s, &(struct op_sft_loss){.logp = b->act.logp,
                                              .entropy = b->act.entropy,
@@ -92,6 +90,7 @@ static void layout(struct bench *b, struct vk_arena *arena, uint32_t tokens, uin
                        b->pack.sequence_capacity);
     b->ref_logp = vk_arena_alloc(arena, b->pack.scored_capacity * sizeof(float));
     b->values = vk_arena_alloc(arena, sizeof(struct step_values));
+    b->settings = vk_arena_alloc(arena, sizeof(struct pref_settings));
     b->metrics = vk_arena_alloc(arena, 16 * sizeof(struct pair_metrics));
     b->pass.rope_table =
         vk_arena_alloc(arena, (uint64_t)tokens * b->f.layout.config.head_dim * sizeof(float));
@@ -120,6 +119,9 @@ static void bench_open(struct bench *b, const char *name, bool pairs, uint32_t t
     model_rope_table(&b->f.layout.config, tokens, table);
     REQUIRE(vk_write(device, b->pass.rope_table, table, count * sizeof(float)));
     mem_free(table);
+    struct pref_settings settings = {
+        .terms = 1, .type = {PREF_SIGMOID}, .weight = {1}, .beta = 0.1f, .ld_alpha = 1};
+    REQUIRE(vk_write(device, b->settings, &settings, sizeof settings));
     fixture_weights(&b->f, &b->policy, "");
     fixture_weights(&b->f, &b->ref, "-ref");
     fixture_weights(&b->f, &b->grad, NULL);

@@ -62,7 +62,8 @@ static void make_pack(struct check *c, struct pack *k, uint32_t sequences, uint3
 
 struct pref {
     struct pack pack;
-    struct check_array *ref_logp, *pairs_out, *sums;
+    struct check_array *ref_logp, *pairs_out, *sums, *settings;
+    struct pref_settings choice;
     struct op_pref_loss op;
 };
 
@@ -90,6 +91,14 @@ static void make_pref(struct check *c, const uint32_t *n, struct pref *p)
     uint32_t room = n[2] + n[0] + 1;
     p->pairs_out = check_output(c, "pairs_out", room * PAIR_FLOATS);
     p->sums = check_output(c, "sums", p->pack.sequence_capacity);
+    p->choice = (struct pref_settings){.terms = 1,
+                                       .type = {PREF_SIGMOID},
+                                       .weight = {1},
+                                       .beta = BETA,
+                                       .label_smoothing = (float)n[3] / 100,
+                                       .ld_alpha = 1};
+    p->settings = check_words(c, "settings", sizeof p->choice / 4);
+    memcpy(p->settings->u32, &p->choice, sizeof p->choice);
     p->op = (struct op_pref_loss){.logp = p->pack.logp->addr,
                                   .ref_logp = p->ref_logp->addr,
                                   .entropy = p->pack.entropy->addr,
@@ -101,9 +110,8 @@ static void make_pref(struct check *c, const uint32_t *n, struct pref *p)
                                   .step = p->pack.step->addr,
                                   .max_pairs = p->pack.sequence_capacity / 2,
                                   .scored = p->pack.scored_capacity,
-                                  .pairs_out_count = room,
-                                  .beta = BETA,
-                                  .label_smoothing = (float)n[3] / 100};
+                                  .settings = p->settings->addr,
+                                  .pairs_out_count = room};
     check_cost(c, 6.0 * p->pack.scored, 20.0 * p->pack.scored);
 }
 
@@ -111,17 +119,18 @@ static void reference(struct pref *p)
 {
     double *pairs = p->pairs_out->f64 + p->pack.first_row * PAIR_FLOATS;
     _Static_assert(sizeof(struct ref_pair_f64) == PAIR_FLOATS * sizeof(double), "one layout");
-    ref_pref_loss_f64(&(struct ref_pref_loss_f64){.dlogp = p->pack.dlogp->f64,
-                                                  .pairs_out = (struct ref_pair_f64 *)pairs,
-                                                  .logp = p->pack.logp->f64,
-                                                  .ref_logp = p->ref_logp->f64,
-                                                  .entropy = p->pack.entropy->f64,
-                                                  .is_argmax = p->pack.is_argmax->f64,
-                                                  .sequence_first = p->pack.first->u32,
-                                                  .pairs = p->pack.sequences / 2,
-                                                  .beta = (double)BETA,
-                                                  .label_smoothing = (double)p->op.label_smoothing,
-                                                  .loss_scale = (double)SCALE});
+    ref_pref_loss_f64(
+        &(struct ref_pref_loss_f64){.dlogp = p->pack.dlogp->f64,
+                                    .pairs_out = (struct ref_pair_f64 *)pairs,
+                                    .logp = p->pack.logp->f64,
+                                    .ref_logp = p->ref_logp->f64,
+                                    .entropy = p->pack.entropy->f64,
+                                    .is_argmax = p->pack.is_argmax->f64,
+                                    .sequence_first = p->pack.first->u32,
+                                    .pairs = p->pack.sequences / 2,
+                                    .beta = (double)BETA,
+                                    .label_smoothing = (double)p->choice.label_smoothing,
+                                    .loss_scale = (double)SCALE});
     ref_sequence_sums_f64(p->sums->f64, p->pack.logp->f64, p->pack.first->u32, p->pack.sequences);
 }
 
@@ -153,7 +162,7 @@ static void judge_pairs(struct check *c, const struct pref *p)
         memcpy(&dlogp, p->pack.dlogp->got + 4 * first[2 * i], 4);
         double d = p->pack.dlogp->f64[first[2 * i]];
         double terms =
-            fabs(d) + (double)(p->op.label_smoothing * SCALE * BETA); // before they cancel
+            fabs(d) + (double)(p->choice.label_smoothing * SCALE * BETA); // before they cancel
         if (!(fabs((double)dlogp - d) <= terms * 1e-6 * (4 + z) + 1e-30))
             check_fail(c, "dlogp of pair %u is %.9g, want %.9g", i, (double)dlogp, d);
     }
