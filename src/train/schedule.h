@@ -8,8 +8,11 @@
 
 struct train_schedule_plan {
     enum train_schedule type;
-    double peak;           // learning rate
-    int64_t warmup, total; // optimiser steps
+    double peak;                          // learning rate
+    int64_t warmup, stable, decay, total; // optimiser steps
+    double lowest;                        // where it ends, as a share of the peak
+    double cycles;                        // waves of a cosine
+    enum train_curve warmup_curve, decay_curve;
 };
 
 struct train_schedule_plan train_schedule_make(const struct train_config *c, int64_t total_steps);

@@ -142,21 +142,15 @@ static void unknown_keys_get_suggestions(void **state)
 static void keys_of_trl(void **state)
 {
     struct train_config *c = *state;
-    static const char *const fine[][2] = {{"dtype", "float32"},
-                                          {"bf16", "false"},
-                                          {"use_peft", "false"},
-                                          {"lora_r", "64"},
-                                          {"report_to", "none"},
-                                          {"optim", "adamw_torch"},
-                                          {"use_rslora", "true"},
-                                          {"lora_alpha", "7"},
-                                          {"metric_for_best_model", "eval_loss"},
-                                          {"f_divergence_type", "reverse_kl"}};
-    static const char *const refused[][2] = {
-        {"dtype", "bfloat16"},  {"bf16", "true"},
-        {"use_peft", "true"},   {"gradient_checkpointing", "true"},
-        {"ld_alpha", "0.5"},    {"use_weighting", "true"},
-        {"report_to", "wandb"}, {"load_best_model_at_end", "true"}};
+    static const char *const fine[][2] = {{"dtype", "float32"},   {"bf16", "false"},
+                                          {"use_peft", "false"},  {"lora_r", "64"},
+                                          {"report_to", "none"},  {"optim", "adamw_torch"},
+                                          {"use_rslora", "true"}, {"lora_alpha", "7"}};
+    static const char *const refused[][2] = {{"dtype", "bfloat16"},
+                                             {"bf16", "true"},
+                                             {"use_peft", "true"},
+                                             {"gradient_checkpointing", "true"},
+                                             {"report_to", "wandb"}};
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
         assert_true(train_key_is_foreign(fine[i][0]) && !train_key_find(fine[i][0]));
         REQUIRE(train_config_set(c, fine[i][0], fine[i][1], "test"));

@@ -1,0 +1,27 @@
+// The table of keys from inside: what config*.c share.
+#ifndef TRDPO_TRAIN_CONFIG_KEYS_H
+#define TRDPO_TRAIN_CONFIG_KEYS_H
+
+#include "train/config.h"
+
+#define TRAIN_NO_MAX 1e38 // of float: "at least" alone is told to the user
+#define TRAIN_SCHEDULE_KWARGS "lr_scheduler_kwargs"
+
+struct train_foreign_key {
+    const char *name;
+    const char *accepted; // "a|b", or "*"
+    const char *reason;   // why another value is refused
+};
+const struct train_foreign_key *train_foreign_key_find(const char *name); // or NULL
+
+// True for the keys that may stand in lr_scheduler_kwargs.
+bool train_key_is_of_schedule(const char *name);
+
+// The key with the most similar name, or NULL.
+const char *train_key_nearest(const char *name);
+
+// Position of `value` among "a|b|c", or -1; the text at a position, appended to `out`.
+int64_t train_choice_index(const char *choices, const char *value);
+void train_choice_append(const char *choices, int64_t index, struct str *out);
+
+#endif
