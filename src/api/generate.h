@@ -6,7 +6,7 @@
 #include "model/sample.h"
 
 struct api_generation {
-    const struct hf_ids *prompts; // token ids, none of them empty (api/text.h)
+    const struct hf_ids *prompts; // token ids, none of them empty (hf/prompt.h)
     size_t count;
     struct model_sampling sampling;
     uint32_t max_new_tokens; // at least 1

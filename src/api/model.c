@@ -22,6 +22,7 @@ bool api_model_read(struct api_model *m, const char *dir)
     if (!api_model_read_config(m, dir)) return false;
     m->tokenizer = hf_tokenizer_load(dir);
     if (!m->tokenizer) return false;
+    m->prompter = (struct hf_prompter){.tokenizer = m->tokenizer, .dir = m->dir};
     int32_t ids = hf_tokenizer_id_count(m->tokenizer);
     if (ids <= m->hf.vocab_size) return true;
     return err_user("%s: tokenizer.json has ids up to %d, but config.json has vocab_size %d: the "
@@ -46,7 +47,7 @@ void api_model_finish(struct api_model *m)
 {
     model_weights_finish(&m->weights);
     model_layout_finish(&m->layout);
-    hf_chat_template_destroy(m->chat);
+    hf_prompter_finish(&m->prompter);
     hf_tokenizer_destroy(m->tokenizer);
     mem_free(m->dir);
     *m = (struct api_model){0};
@@ -60,21 +61,6 @@ bool api_model_same_shape(const struct api_model *a, const struct api_model *b)
            x->heads == y->heads && x->kv_heads == y->kv_heads && x->head_dim == y->head_dim &&
            x->tied_head == y->tied_head && x->attention_bias == y->attention_bias &&
            x->mlp_bias == y->mlp_bias;
-}
-
-const struct hf_chat_template *api_model_chat(struct api_model *m)
-{
-    if (m->chat) return m->chat;
-    const char *source = hf_tokenizer_chat_template(m->tokenizer);
-    if (!source) {
-        err_user("%s has no chat template (chat_template in tokenizer_config.json, or "
-                 "chat_template.jinja)",
-                 m->dir);
-        return NULL;
-    }
-    m->chat = hf_chat_template_parse(source);
-    if (!m->chat) err_context("%s: chat template", m->dir);
-    return m->chat;
 }
 
 bool api_check_memory(const struct vk_device *device, uint64_t bytes, const char *what,

@@ -2,18 +2,17 @@
 #ifndef TRDPO_API_MODEL_H
 #define TRDPO_API_MODEL_H
 
-#include "hf/chat_template.h"
 #include "hf/config.h"
-#include "hf/tokenizer.h"
+#include "hf/prompt.h"
 #include "model/weights.h"
 
 struct api_model {
     char *dir;
     struct hf_config hf;
     struct hf_tokenizer *tokenizer;
-    struct hf_chat_template *chat; // NULL until api_model_chat()
-    struct model_layout layout;    // zeroed until api_model_plan()
-    struct model_weights weights;  // zeroed until api_model_load()
+    struct hf_prompter prompter;  // set by api_model_read()
+    struct model_layout layout;   // zeroed until api_model_plan()
+    struct model_weights weights; // zeroed until api_model_load()
     struct vk_device *device;
 };
 
@@ -33,9 +32,6 @@ void api_model_finish(struct api_model *m); // accepts a zeroed struct
 
 // True if the two have the same shape, so that one can be the other's reference.
 bool api_model_same_shape(const struct api_model *a, const struct api_model *b);
-
-// The parsed chat template. err_user if the model has none or it cannot be parsed.
-const struct hf_chat_template *api_model_chat(struct api_model *m);
 
 // Fails with `advice` (err_user) if `bytes` are more than the device has free. `what` begins the
 // message: "this evaluation".

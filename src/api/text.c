@@ -1,55 +1,5 @@
 #include "api/text.h"
 
-#include "base/error.h"
-#include "base/mem.h"
-
-#include <string.h>
-
-// ---- prompts ----
-
-static bool encode(struct api_model *m, const char *text, size_t len, bool special,
-                   struct hf_ids *ids)
-{
-    size_t before = ids->count;
-    if (!hf_tokenizer_encode(m->tokenizer, text, len, special, ids)) return false;
-    if (ids->count > before) return true;
-    int32_t bos = hf_tokenizer_bos(m->tokenizer);
-    if (bos < 0) return err_user("the prompt is empty, and the tokenizer has no BOS token");
-    ARRAY_PUSH(ids, bos);
-    return true;
-}
-
-bool api_encode_messages(struct api_model *m, const cJSON *messages, struct hf_ids *ids)
-{
-    const struct hf_chat_template *chat = api_model_chat(m);
-    struct str text = {0};
-    // The template writes the special tokens itself.
-    bool ok = chat &&
-              hf_chat_template_render(chat, messages, hf_tokenizer_bos_text(m->tokenizer),
-                                      hf_tokenizer_eos_text(m->tokenizer), true, &text) &&
-              encode(m, str_text(&text), text.len, false, ids);
-    str_finish(&text);
-    return ok;
-}
-
-bool api_encode_prompt(struct api_model *m, const char *text, size_t len, bool chat,
-                       struct hf_ids *ids)
-{
-    if (!chat) return encode(m, text, len, true, ids);
-    if (!str_utf8_valid(text, len, NULL)) return err_user("the prompt is not valid UTF-8");
-    char *content = mem_strndup(text, len);
-    cJSON *messages = cJSON_CreateArray(), *message = cJSON_CreateObject();
-    cJSON_AddStringToObject(message, "role", "user");
-    cJSON_AddStringToObject(message, "content", content);
-    cJSON_AddItemToArray(messages, message);
-    bool ok = api_encode_messages(m, messages, ids);
-    cJSON_Delete(messages);
-    mem_free(content);
-    return ok;
-}
-
-// ---- streams ----
-
 static bool is_special(const struct hf_tokenizer *t, int32_t id)
 {
     struct str text = {0};

@@ -1,20 +1,9 @@
-// Prompts to token ids, and tokens back to text as they come.
+// Tokens back to text as they come.
 #ifndef TRDPO_API_TEXT_H
 #define TRDPO_API_TEXT_H
 
-#include "api/model.h"
 #include "base/str.h"
-
-#include <cjson/cJSON.h>
-
-// Appends the ids of a prompt: plain text with the tokenizer's special tokens (its BOS), or, with
-// `chat`, one message of the user rendered by the chat template. Never appends nothing: a prompt
-// without a token is err_user.
-bool api_encode_prompt(struct api_model *m, const char *text, size_t len, bool chat,
-                       struct hf_ids *ids);
-
-// The same for a list of messages, which always takes the chat template.
-bool api_encode_messages(struct api_model *m, const cJSON *messages, struct hf_ids *ids);
+#include "hf/tokenizer.h"
 
 // Text of a growing sequence of tokens: whole characters only. Zero-initialise with the tokenizer
 // set; release with api_stream_finish().

@@ -3,7 +3,6 @@
 
 #include "api/call.h"
 #include "api/generate.h"
-#include "api/text.h"
 #include "base/error.h"
 #include "base/mem.h"
 
@@ -76,7 +75,7 @@ enum trdpo_status trdpo_generate(struct trdpo_model *model, const char *prompt,
     struct hf_ids ids = {0};
     bool ok =
         check(params) &&
-        api_encode_prompt(&model->model, prompt, strlen(prompt), params->chat, &ids) &&
+        hf_prompt_text(&model->model.prompter, prompt, strlen(prompt), params->chat, &ids) &&
         api_generate(&model->model,
                      &(struct api_generation){
                          .prompts = &ids,

@@ -1,7 +1,5 @@
 #include "api/generate.h"
-#include "api/text.h"
 #include "base/error.h"
-#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -10,9 +8,8 @@
 
 #include <string.h>
 
-// A prompt and what came of it.
+// What came of a prompt.
 struct item {
-    char *shown; // the prompt as JSON: a string, or its messages
     struct str text;
     struct hf_ids ids;
     bool ended, eos;
@@ -20,68 +17,14 @@ struct item {
 
 struct generate {
     struct api_model model;
-    struct ARRAY_OF(struct item) items;
-    struct ARRAY_OF(struct hf_ids) prompts; // token ids, as many as items
-    bool stream;                            // one prompt: text goes out as it comes
+    struct hf_prompts prompts;
+    struct item *items; // one for each prompt
+    bool stream;        // one prompt: text goes out as it comes
     bool json;
     size_t printed, tokens;
 };
 
 // ---- prompts ----
-
-static void add_item(struct generate *g, char *shown)
-{
-    ARRAY_PUSH(&g->items, (struct item){.shown = shown});
-    ARRAY_PUSH(&g->prompts, (struct hf_ids){0});
-}
-
-static bool add_text(struct generate *g, const char *text, bool chat)
-{
-    struct str shown = {0};
-    json_append_string(&shown, text, strlen(text));
-    add_item(g, str_take(&shown));
-    return api_encode_prompt(&g->model, text, strlen(text), chat,
-                             &g->prompts.items[g->prompts.count - 1]);
-}
-
-static bool add_line(struct generate *g, const char *line, size_t len, const char *where, bool chat)
-{
-    cJSON *object = json_parse(line, len, where);
-    if (!object) return false;
-    const cJSON *prompt = json_get(object, "prompt");
-    bool ok;
-    if (cJSON_IsString(prompt)) {
-        ok = add_text(g, prompt->valuestring, chat) || err_context("%s", where);
-    } else if (cJSON_IsArray(prompt)) {
-        add_item(g, json_print(prompt, false));
-        ok = api_encode_messages(&g->model, prompt, &g->prompts.items[g->prompts.count - 1]) ||
-             err_context("%s", where);
-    } else {
-        ok = err_user("%s: expected an object with \"prompt\": a text, or a list of messages",
-                      where);
-    }
-    cJSON_Delete(object);
-    return ok;
-}
-
-static bool add_file(struct generate *g, const char *path, bool chat)
-{
-    struct file_lines lines;
-    const char *line;
-    size_t len;
-    if (!file_lines_open(&lines, path)) return false;
-    bool ok;
-    while ((ok = file_lines_next(&lines, &line, &len)) && line) {
-        if (!len) continue;
-        char *where = str_format("%s: line %zu", path, lines.number);
-        ok = add_line(g, line, len, where, chat);
-        mem_free(where);
-        if (!ok) break;
-    }
-    file_lines_close(&lines);
-    if (ok && !g->items.count) return err_user("%s: no prompts in it", path);
-    return ok;
-}
 
 static bool read_prompts(struct generate *g, const struct cli_args *args)
 {
@@ -91,15 +34,21 @@ static bool read_prompts(struct generate *g, const struct cli_args *args)
     g->json = cli_flag(args, "json");
     g->stream = text && !g->json;
     if (!api_model_read(&g->model, cli_text(args, "model"))) return false;
-    return text ? add_text(g, text, chat) || err_context("--prompt") : add_file(g, file, chat);
+    struct hf_prompter *p = &g->model.prompter;
+    if (text ? !hf_prompts_add_text(&g->prompts, p, text, strlen(text), chat) &&
+                   !err_context("--prompt")
+             : !hf_prompts_read(&g->prompts, p, file, chat))
+        return false;
+    g->items = MEM_ARRAY(struct item, g->prompts.ids.count);
+    return true;
 }
 
 // ---- results ----
 
-static bool print_json(const struct item *item)
+static bool print_json(const char *shown, const struct item *item)
 {
     struct str line = {0};
-    str_appendf(&line, "{\"prompt\": %s, \"text\": ", item->shown);
+    str_appendf(&line, "{\"prompt\": %s, \"text\": ", shown);
     json_append_string(&line, str_text(&item->text), item->text.len);
     str_append(&line, ", \"ids\": [");
     for (size_t i = 0; i < item->ids.count; i++)
@@ -112,10 +61,11 @@ static bool print_json(const struct item *item)
 
 static bool print_item(const struct generate *g, size_t index)
 {
-    const struct item *item = &g->items.items[index];
-    if (g->json) return print_json(item);
+    const struct item *item = &g->items[index];
+    const char *shown = g->prompts.shown.items[index];
+    if (g->json) return print_json(shown, item);
     if (g->stream) return out_text("\n");
-    out_printf("%s[%zu] %s\n", index ? "\n" : "", index + 1, item->shown);
+    out_printf("%s[%zu] %s\n", index ? "\n" : "", index + 1, shown);
     out_bytes(str_text(&item->text), item->text.len);
     return out_text("\n");
 }
@@ -124,17 +74,17 @@ static bool on_text(void *ctx, size_t prompt, const char *text, size_t len)
 {
     struct generate *g = ctx;
     if (g->stream) return out_bytes(text, len) && out_flush();
-    str_append_bytes(&g->items.items[prompt].text, text, len);
+    str_append_bytes(&g->items[prompt].text, text, len);
     return true;
 }
 
 static bool on_token(void *ctx, size_t prompt, int32_t id)
 {
     struct generate *g = ctx;
-    ARRAY_PUSH(&g->items.items[prompt].ids, id);
+    ARRAY_PUSH(&g->items[prompt].ids, id);
     g->tokens++;
     if (!g->stream)
-        log_progress("%zu of %zu prompts, %zu tokens", g->printed, g->items.count, g->tokens);
+        log_progress("%zu of %zu prompts, %zu tokens", g->printed, g->prompts.ids.count, g->tokens);
     return true;
 }
 
@@ -142,10 +92,10 @@ static bool on_token(void *ctx, size_t prompt, int32_t id)
 static bool on_end(void *ctx, size_t prompt, bool eos)
 {
     struct generate *g = ctx;
-    g->items.items[prompt].ended = true;
-    g->items.items[prompt].eos = eos;
+    g->items[prompt].ended = true;
+    g->items[prompt].eos = eos;
     bool ok = true;
-    while (ok && g->printed < g->items.count && g->items.items[g->printed].ended)
+    while (ok && g->printed < g->prompts.ids.count && g->items[g->printed].ended)
         ok = print_item(g, g->printed++);
     return ok && out_flush();
 }
@@ -154,14 +104,12 @@ static bool on_end(void *ctx, size_t prompt, bool eos)
 
 static void finish(struct generate *g)
 {
-    for (size_t i = 0; i < g->items.count; i++) {
-        mem_free(g->items.items[i].shown);
-        str_finish(&g->items.items[i].text);
-        ARRAY_FREE(&g->items.items[i].ids);
-        ARRAY_FREE(&g->prompts.items[i]);
+    for (size_t i = 0; g->items && i < g->prompts.ids.count; i++) {
+        str_finish(&g->items[i].text);
+        ARRAY_FREE(&g->items[i].ids);
     }
-    ARRAY_FREE(&g->items);
-    ARRAY_FREE(&g->prompts);
+    mem_free(g->items);
+    hf_prompts_finish(&g->prompts);
     api_model_finish(&g->model);
 }
 
@@ -173,8 +121,8 @@ static bool run(struct cli *cli)
     if (read_prompts(&g, a) && cli_device(cli) && api_model_plan(&g.model, cli->device))
         ok = api_generate(&g.model,
                           &(struct api_generation){
-                              .prompts = g.prompts.items,
-                              .count = g.prompts.count,
+                              .prompts = g.prompts.ids.items,
+                              .count = g.prompts.ids.count,
                               .sampling = {.temperature = (float)cli_number(a, "temperature"),
                                            .top_k = (uint32_t)cli_int(a, "top_k"),
                                            .top_p = (float)cli_number(a, "top_p"),
