@@ -130,8 +130,7 @@ static bool judge(struct evaluation *e, struct str *out)
     bool per_row = e->params->per_row != NULL;
     if (!train_evaluate(&(struct train_evaluation){.stepper = e->stepper,
                                                    .set = &e->set,
-                                                   .pairs = true,
-                                                   .beta = e->config.beta,
+                                                   .rules = train_metric_rules_of(&e->config),
                                                    .rows_at_once = e->rows_at_once,
                                                    .on_row = per_row ? write_row : NULL,
                                                    .ctx = e},
@@ -141,7 +140,7 @@ static bool judge(struct evaluation *e, struct str *out)
     const struct data_report *report = &e->set.report;
     str_appendf(out, "{\"eval_rows\": %zu, \"eval_dropped\": %zu", report->kept,
                 report->read - report->kept);
-    train_metrics_print(&metrics, true, "eval_", out);
+    train_metrics_print(&metrics, "eval_", out);
     str_append_char(out, '}');
     return true;
 }

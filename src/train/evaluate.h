@@ -10,10 +10,9 @@
 struct train_evaluation {
     struct train_stepper *stepper;
     const struct data_set *set;
-    bool pairs;
-    double beta;
+    struct train_metric_rules rules;
     const struct train_scores *start; // of the frozen start; NULL: the reference takes its place
-    uint32_t rows_at_once;            // at most the stepper's
+    uint32_t rows_at_once; // at most the stepper's: what losses of a whole batch see as the batch
     // Set where a stop signal ended the evaluation before its end, which is no failure; `metrics`
     // is then without meaning. NULL: signals are not looked at.
     bool *stopped;
@@ -23,9 +22,9 @@ struct train_evaluation {
     void *ctx;
 };
 
-// Means over all rows (over all scored tokens: entropy, the loss of SFT; over those of the chosen
-// completions: the token accuracy of pairs). They do
-// not depend on how rows are grouped. err_user naming the row if a loss is not a number.
+// Means over all rows, as train_metrics_pool() takes them. Where neither the loss nor a metric is
+// of a whole batch they do not depend on rows_at_once. err_user naming the row if a loss is not a
+// number.
 bool train_evaluate(const struct train_evaluation *e, struct train_metrics *metrics);
 
 #endif

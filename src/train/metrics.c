@@ -4,6 +4,7 @@
 #include "base/json.h"
 
 #include <math.h>
+#include <string.h>
 
 const char *const train_metric_names[METRIC_COUNT] = {
     [METRIC_LOSS] = "loss",
@@ -17,77 +18,233 @@ const char *const train_metric_names[METRIC_COUNT] = {
     [METRIC_LOGPS_REJECTED] = "logps/rejected",
     [METRIC_LOGPS_REF_CHOSEN] = "logps/ref_chosen",
     [METRIC_LOGPS_REF_REJECTED] = "logps/ref_rejected",
+    [METRIC_KL] = "kl",
+    [METRIC_NLL] = "nll_loss",
     [METRIC_KL_REFERENCE] = "kl/reference",
     [METRIC_KL_SFT] = "kl/sft",
     [METRIC_SFT_MARGINS] = "rewards/sft_margins",
 };
 
-bool train_metrics_add_pairs(struct train_metrics *m, const union train_row_metrics *rows,
-                             uint32_t count, const float *start, double beta, uint32_t *bad)
+// ---- rules ----
+
+struct train_metric_rules train_metric_rules_of(const struct train_config *c)
 {
-    double sum[METRIC_COUNT] = {0}, tokens = 0, entropy = 0, accurate = 0, chosen_tokens = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct pair_metrics *p = &rows[i].pair;
-        if (!isfinite(p->loss)) return *bad = i, false;
-        double w = p->logp_chosen, l = p->logp_rejected;
-        double over_start_w = w - (double)start[2 * i], over_start_l = l - (double)start[2 * i + 1];
-        sum[METRIC_LOSS] += p->loss;
-        sum[METRIC_REWARDS_CHOSEN] += p->reward_chosen;
-        sum[METRIC_REWARDS_REJECTED] += p->reward_rejected;
-        sum[METRIC_REWARDS_ACCURACIES] += p->reward_chosen > p->reward_rejected;
-        sum[METRIC_REWARDS_MARGINS] += (double)p->reward_chosen - (double)p->reward_rejected;
-        sum[METRIC_LOGPS_CHOSEN] += w;
-        sum[METRIC_LOGPS_REJECTED] += l;
-        sum[METRIC_LOGPS_REF_CHOSEN] += p->ref_logp_chosen;
-        sum[METRIC_LOGPS_REF_REJECTED] += p->ref_logp_rejected;
-        sum[METRIC_KL_REFERENCE] +=
-            (w - (double)p->ref_logp_chosen + l - (double)p->ref_logp_rejected) / 2;
-        sum[METRIC_KL_SFT] += (over_start_w + over_start_l) / 2;
-        sum[METRIC_SFT_MARGINS] += beta * (over_start_w - over_start_l);
-        tokens += p->tokens;
-        entropy += p->entropy;
-        accurate += p->accurate;
-        chosen_tokens += p->chosen_tokens;
+    return (struct train_metric_rules){
+        .rows = c->method == TRAIN_DPO ? METRICS_PAIRS : METRICS_TEXTS,
+        .beta = c->beta,
+        .reference = c->method == TRAIN_DPO,
+        .batch = (uint32_t)c->per_device_train_batch_size,
+    };
+}
+
+bool train_metric_offered(const struct train_metric_rules *rules, enum train_metric which)
+{
+    switch (which) {
+    case METRIC_LOSS:
+    case METRIC_ENTROPY:
+    case METRIC_TOKEN_ACCURACY:
+        return true;
+    case METRIC_REWARDS_ACCURACIES:
+        return rules->rows == METRICS_PAIRS;
+    case METRIC_LOGPS_REF_CHOSEN:
+    case METRIC_LOGPS_REF_REJECTED:
+    case METRIC_KL_REFERENCE:
+        return rules->reference;
+    case METRIC_KL:
+        return rules->rows == METRICS_UNPAIRED;
+    case METRIC_NLL:
+        return rules->nll;
+    default:
+        return rules->rows != METRICS_TEXTS && which < METRIC_COUNT;
     }
-    for (int i = 0; i < METRIC_COUNT; i++)
-        m->sums[i] += sum[i] / count;
-    if (tokens > 0) m->sums[METRIC_ENTROPY] += entropy / tokens;
-    if (chosen_tokens > 0) m->sums[METRIC_TOKEN_ACCURACY] += accurate / chosen_tokens;
-    m->steps++;
+}
+
+enum train_metric train_metric_find(const char *name)
+{
+    static const char prefix[] = "eval_";
+    if (str_starts_with(name, prefix)) name += sizeof prefix - 1;
+    int i = 0;
+    while (i < METRIC_COUNT && strcmp(train_metric_names[i], name) != 0)
+        i++;
+    return (enum train_metric)i;
+}
+
+// ---- what rows come to ----
+
+// Sums, and what each is to be divided by.
+struct tally {
+    double sum[METRIC_COUNT], weight[METRIC_COUNT];
+};
+
+static void put(struct tally *t, enum train_metric which, double sum, double weight)
+{
+    t->sum[which] += sum;
+    t->weight[which] += weight;
+}
+
+static void tally_pair(struct tally *t, const struct train_metric_rules *rules,
+                       const struct pair_metrics *p, const float *start)
+{
+    double w = p->logp_chosen, l = p->logp_rejected, tokens = p->chosen_tokens;
+    put(t, METRIC_LOSS, p->loss, 1);
+    put(t, METRIC_ENTROPY, p->entropy, p->tokens);
+    put(t, METRIC_TOKEN_ACCURACY, p->accurate, tokens);
+    put(t, METRIC_REWARDS_CHOSEN, p->reward_chosen, 1);
+    put(t, METRIC_REWARDS_REJECTED, p->reward_rejected, 1);
+    put(t, METRIC_REWARDS_ACCURACIES, p->reward_chosen > p->reward_rejected, 1);
+    put(t, METRIC_REWARDS_MARGINS, (double)p->reward_chosen - (double)p->reward_rejected, 1);
+    put(t, METRIC_LOGPS_CHOSEN, w, 1);
+    put(t, METRIC_LOGPS_REJECTED, l, 1);
+    if (rules->nll) put(t, METRIC_NLL, -w, tokens);
+    if (rules->reference) {
+        put(t, METRIC_LOGPS_REF_CHOSEN, p->ref_logp_chosen, 1);
+        put(t, METRIC_LOGPS_REF_REJECTED, p->ref_logp_rejected, 1);
+        put(t, METRIC_KL_REFERENCE,
+            (w - (double)p->ref_logp_chosen + l - (double)p->ref_logp_rejected) / 2, 1);
+    }
+    if (!start) return;
+    double over_w = w - (double)start[0], over_l = l - (double)start[1];
+    put(t, METRIC_KL_SFT, (over_w + over_l) / 2, 1);
+    if (rules->mean_rewards) {
+        over_w /= fmax(tokens, 1);
+        over_l /= fmax((double)p->tokens - tokens, 1);
+    }
+    put(t, METRIC_SFT_MARGINS, rules->beta * (over_w - over_l), 1);
+}
+
+static void tally_text(struct tally *t, const struct sequence_metrics *p)
+{
+    put(t, METRIC_LOSS, -(double)p->logp, p->tokens);
+    put(t, METRIC_ENTROPY, p->entropy, p->tokens);
+    put(t, METRIC_TOKEN_ACCURACY, p->accurate, p->tokens);
+}
+
+// Sums over the rows of one class in a batch.
+struct class_sums {
+    double rows, reward, logp, ref_logp, over_start;
+};
+
+static void tally_batch(struct tally *t, const struct train_metric_rules *rules,
+                        const union train_row_metrics *rows, uint32_t count, const float *start)
+{
+    struct class_sums class[2] = {0}; // undesirable, desirable
+    for (uint32_t i = 0; i < count; i++) {
+        const struct unpaired_metrics *p = &rows[i].unpaired;
+        bool desirable = p->label > 0.5f;
+        struct class_sums *c = &class[desirable];
+        double over_start = start ? (double)p->logp - (double)start[2 * i] : 0;
+        c->rows++;
+        c->reward += p->reward;
+        c->logp += p->logp;
+        c->ref_logp += p->ref_logp;
+        c->over_start += over_start;
+        put(t, METRIC_LOSS, p->loss, 1);
+        put(t, METRIC_ENTROPY, p->entropy, p->tokens);
+        if (desirable) put(t, METRIC_TOKEN_ACCURACY, p->accurate, p->tokens);
+        put(t, METRIC_KL_REFERENCE, (double)p->logp - (double)p->ref_logp, 1);
+        if (start) put(t, METRIC_KL_SFT, over_start, 1);
+    }
+    put(t, METRIC_KL, rows[0].unpaired.kl, 1);
+    static const enum train_metric names[2][3] = {
+        {METRIC_REWARDS_REJECTED, METRIC_LOGPS_REJECTED, METRIC_LOGPS_REF_REJECTED},
+        {METRIC_REWARDS_CHOSEN, METRIC_LOGPS_CHOSEN, METRIC_LOGPS_REF_CHOSEN},
+    };
+    for (int k = 0; k < 2; k++) {
+        const struct class_sums *c = &class[k];
+        if (!(c->rows > 0)) continue;
+        put(t, names[k][0], c->reward / c->rows, 1);
+        put(t, names[k][1], c->logp / c->rows, 1);
+        put(t, names[k][2], c->ref_logp / c->rows, 1);
+    }
+    if (!(class[0].rows > 0 && class[1].rows > 0)) return;
+    put(t, METRIC_REWARDS_MARGINS,
+        class[1].reward / class[1].rows - class[0].reward / class[0].rows, 1);
+    if (start)
+        put(t, METRIC_SFT_MARGINS,
+            rules->beta *
+                (class[1].over_start / class[1].rows - class[0].over_start / class[0].rows),
+            1);
+}
+
+static bool row_is_finite(enum train_metric_rows kind, const union train_row_metrics *row)
+{
+    return isfinite(kind == METRICS_PAIRS   ? row->pair.loss
+                    : kind == METRICS_TEXTS ? row->sequence.logp
+                                            : row->unpaired.loss);
+}
+
+static bool tally(struct tally *t, const struct train_metric_rules *rules,
+                  const union train_row_metrics *rows, uint32_t count, const float *start,
+                  uint32_t batch, uint32_t *bad)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (!row_is_finite(rules->rows, &rows[i])) return *bad = i, false;
+    if (rules->rows == METRICS_UNPAIRED) {
+        for (uint32_t i = 0; i < count; i += batch)
+            tally_batch(t, rules, rows + i, count - i < batch ? count - i : batch,
+                        start ? start + 2 * (size_t)i : NULL);
+        return true;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (rules->rows == METRICS_PAIRS)
+            tally_pair(t, rules, &rows[i].pair, start ? start + 2 * (size_t)i : NULL);
+        else
+            tally_text(t, &rows[i].sequence);
     return true;
 }
 
-bool train_metrics_add_sequences(struct train_metrics *m, const union train_row_metrics *rows,
-                                 uint32_t count, uint32_t *bad)
+// Metrics of unpaired rows that are already means, one for each batch.
+static bool is_of_batches(const struct train_metric_rules *rules, int which)
 {
-    double logp = 0, tokens = 0, entropy = 0, accurate = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct sequence_metrics *p = &rows[i].sequence;
-        if (!isfinite(p->logp)) return *bad = i, false;
-        logp += p->logp;
-        tokens += p->tokens;
-        entropy += p->entropy;
-        accurate += p->accurate;
+    return rules->rows == METRICS_UNPAIRED && which != METRIC_LOSS && which != METRIC_ENTROPY &&
+           which != METRIC_TOKEN_ACCURACY && which != METRIC_KL_REFERENCE && which != METRIC_KL_SFT;
+}
+
+bool train_metrics_add(struct train_metrics *m, const struct train_metric_rules *rules,
+                       const union train_row_metrics *rows, uint32_t count, const float *start,
+                       uint32_t *bad)
+{
+    struct tally t = {0};
+    if (!tally(&t, rules, rows, count, start, rules->batch, bad)) return false;
+    for (int k = 0; k < METRIC_COUNT; k++) {
+        if (!(t.weight[k] > 0)) continue;
+        bool whole = is_of_batches(rules, k);
+        m->sums[k] += whole ? t.sum[k] : t.sum[k] / t.weight[k];
+        m->counts[k] += whole ? t.weight[k] : 1;
     }
-    if (tokens > 0) {
-        m->sums[METRIC_LOSS] -= logp / tokens;
-        m->sums[METRIC_ENTROPY] += entropy / tokens;
-        m->sums[METRIC_TOKEN_ACCURACY] += accurate / tokens;
-    }
-    m->steps++;
     return true;
+}
+
+bool train_metrics_pool(struct train_metrics *m, const struct train_metric_rules *rules,
+                        const union train_row_metrics *rows, uint32_t count, const float *start,
+                        uint32_t *bad)
+{
+    // Row by row into the same sums, so that the means are the same bits in any grouping.
+    struct tally t;
+    memcpy(t.sum, m->sums, sizeof t.sum);
+    memcpy(t.weight, m->counts, sizeof t.weight);
+    if (!tally(&t, rules, rows, count, start, count, bad)) return false;
+    memcpy(m->sums, t.sum, sizeof t.sum);
+    memcpy(m->counts, t.weight, sizeof t.weight);
+    return true;
+}
+
+// ---- use ----
+
+bool train_metrics_has(const struct train_metrics *m, enum train_metric which)
+{
+    return m->counts[which] > 0;
 }
 
 double train_metrics_mean(const struct train_metrics *m, enum train_metric which)
 {
-    return m->steps > 0 ? m->sums[which] / m->steps : 0;
+    return m->counts[which] > 0 ? m->sums[which] / m->counts[which] : 0;
 }
 
-void train_metrics_print(const struct train_metrics *m, bool pairs, const char *prefix,
-                         struct str *out)
+void train_metrics_print(const struct train_metrics *m, const char *prefix, struct str *out)
 {
     for (int i = 0; i < METRIC_COUNT; i++) {
-        if (!pairs && i > METRIC_TOKEN_ACCURACY) break;
+        if (!train_metrics_has(m, (enum train_metric)i)) continue;
         str_appendf(out, ", \"%s%s\": ", prefix, train_metric_names[i]);
         json_append_double(out, train_metrics_mean(m, (enum train_metric)i));
     }
@@ -96,20 +253,28 @@ void train_metrics_print(const struct train_metrics *m, bool pairs, const char *
 cJSON *train_metrics_save(const struct train_metrics *m)
 {
     cJSON *state = cJSON_CreateObject();
-    cJSON_AddNumberToObject(state, "steps", m->steps);
-    for (int i = 0; i < METRIC_COUNT; i++)
-        cJSON_AddNumberToObject(state, train_metric_names[i], m->sums[i]);
+    cJSON *sums = cJSON_AddObjectToObject(state, "sums");
+    cJSON *counts = cJSON_AddObjectToObject(state, "counts");
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        cJSON_AddNumberToObject(sums, train_metric_names[i], m->sums[i]);
+        cJSON_AddNumberToObject(counts, train_metric_names[i], m->counts[i]);
+    }
     return state;
+}
+
+static bool load_values(double values[METRIC_COUNT], const cJSON *from)
+{
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        values[i] = NAN;
+        if (!json_get_double(from, train_metric_names[i], &values[i])) return false;
+        if (isnan(values[i])) return err_user("the sums of metrics are missing");
+    }
+    return true;
 }
 
 bool train_metrics_load(struct train_metrics *m, const cJSON *state)
 {
-    *m = (struct train_metrics){.steps = NAN};
-    bool ok = json_get_double(state, "steps", &m->steps), whole = !isnan(m->steps);
-    for (int i = 0; ok && i < METRIC_COUNT; i++) {
-        m->sums[i] = NAN;
-        ok = json_get_double(state, train_metric_names[i], &m->sums[i]);
-        whole = whole && !isnan(m->sums[i]);
-    }
-    return ok && (whole || err_user("the sums of metrics are missing"));
+    *m = (struct train_metrics){0};
+    return load_values(m->sums, json_get(state, "sums")) &&
+           load_values(m->counts, json_get(state, "counts"));
 }

@@ -7,9 +7,7 @@
 
 #include <cjson/cJSON.h>
 
-// Sums over steps since the last logged line. Each step (or evaluation) adds its own means, so that
-// the line holds the mean of the steps' values, as TRL logs them. All are doubles, in the order of
-// train_metric_names, which leads to the saved state too.
+// In the order of train_metric_names, which leads to the saved state too.
 enum train_metric {
     METRIC_LOSS,
     METRIC_ENTROPY,
@@ -22,6 +20,8 @@ enum train_metric {
     METRIC_LOGPS_REJECTED,
     METRIC_LOGPS_REF_CHOSEN,
     METRIC_LOGPS_REF_REJECTED,
+    METRIC_KL,           // of KTO: the batch's estimate from mismatched pairs
+    METRIC_NLL,          // minus the mean log-prob of the chosen completions' tokens
     METRIC_KL_REFERENCE, // mean of log policy - log reference over the completions of the data
     METRIC_KL_SFT,       // the same against the frozen start
     METRIC_SFT_MARGINS,  // margins of rewards measured from the frozen start
@@ -29,26 +29,55 @@ enum train_metric {
 };
 extern const char *const train_metric_names[METRIC_COUNT];
 
+enum train_metric_rows { METRICS_PAIRS, METRICS_TEXTS, METRICS_UNPAIRED };
+
+// What a run measures, and how.
+struct train_metric_rules {
+    enum train_metric_rows rows;
+    double beta;
+    bool reference;    // there is one
+    bool mean_rewards; // rewards are of the mean log-prob of a token
+    bool nll;          // the loss has a next-token part, or its method reports one as TRL does
+    uint32_t batch;    // METRICS_UNPAIRED: rows of a batch
+};
+struct train_metric_rules train_metric_rules_of(const struct train_config *c);
+
+// True if evaluations under these rules can have the metric (a batch may lack what it needs).
+bool train_metric_offered(const struct train_metric_rules *rules, enum train_metric which);
+
+// The metric of a name with or without "eval_" in front; METRIC_COUNT if there is none.
+enum train_metric train_metric_find(const char *name);
+
+// Means are sums by what each is divided by: a metric that some steps or batches lack counts those
+// that have it.
 struct train_metrics {
-    double sums[METRIC_COUNT];
-    double steps;
+    double sums[METRIC_COUNT], counts[METRIC_COUNT];
 };
 
-// Adds the means of `count` pairs. start[2 i] and start[2 i + 1] are the log-probs of pair i under
-// the frozen start. Returns false (without an error) if a row's loss is not finite; *bad is its
-// index.
-bool train_metrics_add_pairs(struct train_metrics *m, const union train_row_metrics *rows,
-                             uint32_t count, const float *start, double beta, uint32_t *bad);
+// Adds a step: its own means count once each, so that a logged line holds the mean of its steps'
+// values, as TRL logs them. Of unpaired rows the metrics of one class (rewards, logps, margins) and
+// kl are means of a batch, in batches that have rows of the class, and count once for each batch,
+// as TRL's.
+//
+// start[2 i] and start[2 i + 1] are the log-probs of row i under the frozen start (of unpaired rows
+// the second has no meaning); NULL: they are not known. Returns false (without an error) if a
+// row's loss is not finite; *bad is its index.
+bool train_metrics_add(struct train_metrics *m, const struct train_metric_rules *rules,
+                       const union train_row_metrics *rows, uint32_t count, const float *start,
+                       uint32_t *bad);
 
-// The same for next-token rows.
-bool train_metrics_add_sequences(struct train_metrics *m, const union train_row_metrics *rows,
-                                 uint32_t count, uint32_t *bad);
+// Adds rows of an evaluation, where rows count alike (tokens alike: entropy, the loss of texts, of
+// pairs' chosen completions the token accuracy) however they are grouped. Of unpaired rows `count`
+// is one batch.
+bool train_metrics_pool(struct train_metrics *m, const struct train_metric_rules *rules,
+                        const union train_row_metrics *rows, uint32_t count, const float *start,
+                        uint32_t *bad);
 
-double train_metrics_mean(const struct train_metrics *m, enum train_metric which);
+double train_metrics_mean(const struct train_metrics *m, enum train_metric which); // 0 if none
+bool train_metrics_has(const struct train_metrics *m, enum train_metric which);
 
-// Appends `"PREFIXname": mean` members, a comma before each, of what the method has (pairs or not).
-void train_metrics_print(const struct train_metrics *m, bool pairs, const char *prefix,
-                         struct str *out);
+// Appends `"PREFIXname": mean` members, a comma before each, of what there is.
+void train_metrics_print(const struct train_metrics *m, const char *prefix, struct str *out);
 
 // State for checkpoints, exact.
 cJSON *train_metrics_save(const struct train_metrics *m);

@@ -23,6 +23,7 @@ struct train_state {
 struct train_run {
     const struct train_config *config;
     const struct train_hooks *hooks;
+    struct train_metric_rules rules;
     bool stop;    // a hook asked to end the run
     bool stopped; // the run has ended early, by that or by a stop signal
     struct vk_device *device;

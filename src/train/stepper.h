@@ -46,10 +46,11 @@ struct train_step {
 bool train_stepper_step(struct train_stepper *st, const struct data_set *set, const uint32_t *order,
                         uint32_t count, const struct train_step *step);
 
-// What a row came to. SFT rows fill `sequence`, pairs fill `pair`.
+// What a row came to: pairs fill `pair`, texts (SFT) `sequence`, KTO's rows `unpaired`.
 union train_row_metrics {
     struct pair_metrics pair;
     struct sequence_metrics sequence;
+    struct unpaired_metrics unpaired;
 };
 
 // Waits for the oldest step not collected yet. `rows` receives one entry for each of its rows, in

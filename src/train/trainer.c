@@ -87,7 +87,7 @@ static bool log_step(struct train_run *run, const struct pending *p,
     log_info("%s", str_text(&text));
     str_appendf(&line, "{\"step\": %lld, \"epoch\": ", (long long)s->step);
     json_append_double(&line, (double)s->step / (double)run->steps_per_epoch);
-    train_metrics_print(&s->window, run->config->method == TRAIN_DPO, "", &line);
+    train_metrics_print(&s->window, "", &line);
     str_append(&line, ", \"grad_norm\": ");
     json_append_float(&line, results->grad_norm);
     str_append(&line, ", \"learning_rate\": ");
@@ -156,16 +156,12 @@ static bool collect(struct train_run *run, struct pending *p, union train_row_me
     if (!train_stepper_collect(run->stepper, rows, &results)) return false;
     uint32_t bad = 0;
     bool ok;
-    if (c->method == TRAIN_DPO) {
-        float *start = MEM_ARRAY(float, 2 * (size_t)p->count);
-        for (uint32_t i = 0; i < p->count; i++)
-            memcpy(start + 2 * (size_t)i, run->start_train.values + 2 * (size_t)p->rows[i],
-                   2 * sizeof(float));
-        ok = train_metrics_add_pairs(&s->window, rows, p->count, start, c->beta, &bad);
-        mem_free(start);
-    } else {
-        ok = train_metrics_add_sequences(&s->window, rows, p->count, &bad);
-    }
+    float *start = run->start_train.values ? MEM_ARRAY(float, 2 * (size_t)p->count) : NULL;
+    for (uint32_t i = 0; start && i < p->count; i++)
+        memcpy(start + 2 * (size_t)i, run->start_train.values + 2 * (size_t)p->rows[i],
+               2 * sizeof(float));
+    ok = train_metrics_add(&s->window, &run->rules, rows, p->count, start, &bad);
+    mem_free(start);
     if (!ok) return name_bad_row(run, p, bad);
     if (results.nonfinite) return stop_on_bad_gradient(run, p, results.nonfinite);
     if (p->step == 1 && run->ref_is_start && !check_first_step(rows, p->count)) return false;
@@ -204,7 +200,7 @@ static bool report_evaluation(struct train_run *run, const struct train_metrics 
     struct str line = {0};
     str_appendf(&line, "{\"step\": %lld, \"epoch\": ", (long long)run->state.step);
     json_append_double(&line, (double)run->state.step / (double)run->steps_per_epoch);
-    train_metrics_print(metrics, pairs, "eval_", &line);
+    train_metrics_print(metrics, "eval_", &line);
     str_append_char(&line, '}');
     bool ok = append_metrics(run, str_text(&line));
     str_finish(&line);

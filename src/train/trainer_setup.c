@@ -183,6 +183,7 @@ bool train_run_init(struct train_run *run, const struct train_config *config,
                     const struct train_hooks *hooks)
 {
     *run = (struct train_run){.config = config, .hooks = hooks, .order_epoch = -1};
+    run->rules = train_metric_rules_of(config);
     log_keep(); // the output folder is opened only when all has been found to be in order
     run->has_ref = config->method == TRAIN_DPO;
     run->ref_is_start = run->has_ref && !config->ref_model_name_or_path;

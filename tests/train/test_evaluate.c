@@ -74,8 +74,7 @@ static void evaluate(struct setting *s, uint32_t rows_at_once, struct train_metr
     s->rows_seen = 0;
     REQUIRE(train_evaluate(&(struct train_evaluation){.stepper = s->stepper,
                                                       .set = &s->f.set,
-                                                      .pairs = s->pairs,
-                                                      .beta = s->config.beta,
+                                                      .rules = train_metric_rules_of(&s->config),
                                                       .rows_at_once = rows_at_once,
                                                       .on_row = check_row,
                                                       .ctx = s},
@@ -171,10 +170,12 @@ static void damaged_weights_are_told(void **state)
     REQUIRE(model_weights_read(&s.policy, norm, values));
     values[3] = NAN;
     REQUIRE(model_weights_write(&s.policy, norm, values));
-    assert_false(train_evaluate(
-        &(struct train_evaluation){
-            .stepper = s.stepper, .set = &s.f.set, .pairs = true, .beta = 0.1, .rows_at_once = 16},
-        &m));
+    assert_false(
+        train_evaluate(&(struct train_evaluation){.stepper = s.stepper,
+                                                  .set = &s.f.set,
+                                                  .rules = train_metric_rules_of(&s.config),
+                                                  .rows_at_once = 16},
+                       &m));
     EXPECT_USER_ERROR("line 1 of", "prefs.jsonl", "not a number");
     setting_close(&s);
 }

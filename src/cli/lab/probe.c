@@ -181,8 +181,7 @@ bool lab_accuracy(double *accuracy, const char *path, const struct api_model *mo
               (st = open_stepper(&config, model, start)) != NULL &&
               train_evaluate(&(struct train_evaluation){.stepper = st,
                                                         .set = &set,
-                                                        .pairs = true,
-                                                        .beta = config.beta,
+                                                        .rules = train_metric_rules_of(&config),
                                                         .rows_at_once = ROWS_AT_ONCE},
                              &metrics);
     if (ok) *accuracy = train_metrics_mean(&metrics, METRIC_REWARDS_ACCURACIES);
