@@ -27,14 +27,33 @@ const char *const train_metric_names[METRIC_COUNT] = {
 
 // ---- rules ----
 
+static bool has_loss(const struct train_config *c, int64_t type)
+{
+    for (size_t i = 0; i < c->loss_types; i++)
+        if (c->loss_type[i] == type) return true;
+    return false;
+}
+
 struct train_metric_rules train_metric_rules_of(const struct train_config *c)
 {
-    return (struct train_metric_rules){
-        .rows = c->method == TRAIN_DPO ? METRICS_PAIRS : METRICS_TEXTS,
+    static const enum train_metric_rows rows[] = {[TRAIN_DPO] = METRICS_PAIRS,
+                                                  [TRAIN_CPO] = METRICS_PAIRS,
+                                                  [TRAIN_SFT] = METRICS_TEXTS,
+                                                  [TRAIN_KTO] = METRICS_UNPAIRED};
+    struct train_metric_rules rules = {
+        .rows = rows[c->method],
         .beta = c->beta,
-        .reference = c->method == TRAIN_DPO,
+        .reference = train_config_has_reference(c),
         .batch = (uint32_t)c->per_device_train_batch_size,
     };
+    if (rules.rows != METRICS_PAIRS) return rules;
+    struct pref_settings settings;
+    train_config_pref_settings(c, &settings);
+    rules.mean_rewards = settings.flags & PREF_MEAN_REWARDS;
+    // With ld_alpha the log-probs reported are weighted: no mean over tokens can be had from them.
+    rules.nll = settings.ld_alpha == 1 &&
+                (c->method == TRAIN_CPO || has_loss(c, PREF_SFT) || has_loss(c, PREF_ORPO));
+    return rules;
 }
 
 bool train_metric_offered(const struct train_metric_rules *rules, enum train_metric which)
