@@ -38,6 +38,34 @@ struct pref_loss_args {
     uint max_pairs, scored, pairs_out_count, batch_count;
 };
 
+struct pair_sums_args {
+    ADDRESS(pair_sums_ref) out_sums; // of the step
+    ADDRESS(f32) logp, ref_logp, collision;
+    ADDRESS(u32) sequence_first;
+    ADDRESS(pack_counts_ref) counts;
+    ADDRESS(pref_settings_ref) settings;
+    uint max_pairs, scored, out_count;
+};
+
+struct unpaired_loss_args {
+    ADDRESS(f32) logp, ref_logp, entropy, is_argmax, dlogp;
+    ADDRESS(u32) sequence_first;
+    ADDRESS(u32) labels;
+    ADDRESS(unpaired_metrics_ref) out_rows; // of the step
+    ADDRESS(f32) kl_ratios;                 // of the step
+    ADDRESS(pack_counts_ref) counts;
+    ADDRESS(step_values_ref) step;
+    uint max_sequences, scored, out_count, type;
+    float beta, desirable_weight, undesirable_weight;
+};
+
+struct ratio_sums_args {
+    ADDRESS(f32) out_sums, logp, ref_logp; // out_sums: of the step
+    ADDRESS(u32) sequence_first;
+    ADDRESS(pack_counts_ref) counts;
+    uint max_sequences, scored, out_count;
+};
+
 struct sft_loss_args {
     ADDRESS(f32) logp, entropy, is_argmax, dlogp;
     ADDRESS(u32) sequence_first;

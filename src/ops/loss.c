@@ -53,6 +53,59 @@ void op_pref_loss(struct vk_seq *s, const struct op_pref_loss *p)
              .batch_count = p->batch_count);
 }
 
+void op_pair_sums(struct vk_seq *s, const struct op_pair_sums *p)
+{
+    CHECK(p->max_pairs > 0 && p->max_pairs <= UINT32_MAX / 2);
+    check_pack(s, p->sequence_first, 2 * p->max_pairs, p->counts);
+    CHECK_WORDS(s, p->logp, p->scored);
+    CHECK_OPTIONAL_WORDS(s, p->ref_logp, p->scored);
+    CHECK_OPTIONAL_WORDS(s, p->collision, p->scored);
+    CHECK_WORDS(s, p->settings, sizeof(struct pref_settings) / 4);
+    CHECK_WORDS(s, p->out, (uint64_t)p->out_count * (sizeof(struct pair_sums) / 4));
+    vk_cost(s, 6.0 * p->scored, 12.0 * p->scored);
+    DISPATCH(s, pair_sums, groups(p->max_pairs), .out_sums = p->out, .logp = p->logp,
+             .ref_logp = p->ref_logp, .collision = p->collision,
+             .sequence_first = p->sequence_first, .counts = p->counts, .settings = p->settings,
+             .max_pairs = p->max_pairs, .scored = p->scored, .out_count = p->out_count);
+}
+
+void op_unpaired_loss(struct vk_seq *s, const struct op_unpaired_loss *p)
+{
+    double scored = p->scored;
+    CHECK(p->type == UNPAIRED_KTO || p->type == UNPAIRED_APO_ZERO);
+    CHECK((p->type == UNPAIRED_KTO) == (p->kl_ratios != 0));
+    check_pack(s, p->sequence_first, p->max_sequences, p->counts);
+    CHECK_WORDS(s, p->logp, p->scored);
+    CHECK_WORDS(s, p->ref_logp, p->scored);
+    CHECK_WORDS(s, p->entropy, p->scored);
+    CHECK_WORDS(s, p->is_argmax, p->scored);
+    CHECK_WORDS(s, p->dlogp, p->scored);
+    CHECK_WORDS(s, p->labels, p->max_sequences);
+    CHECK_WORDS(s, p->out, (uint64_t)p->out_count * (sizeof(struct unpaired_metrics) / 4));
+    CHECK_OPTIONAL_WORDS(s, p->kl_ratios, p->out_count);
+    CHECK_WORDS(s, p->step, sizeof(struct step_values) / 4);
+    vk_cost(s, 5.0 * scored, 20.0 * scored);
+    DISPATCH(s, unpaired_loss, groups(p->max_sequences), .logp = p->logp, .ref_logp = p->ref_logp,
+             .entropy = p->entropy, .is_argmax = p->is_argmax, .dlogp = p->dlogp,
+             .sequence_first = p->sequence_first, .labels = p->labels, .out_rows = p->out,
+             .kl_ratios = p->kl_ratios, .counts = p->counts, .step = p->step,
+             .max_sequences = p->max_sequences, .scored = p->scored, .out_count = p->out_count,
+             .type = p->type, .beta = p->beta, .desirable_weight = p->desirable_weight,
+             .undesirable_weight = p->undesirable_weight);
+}
+
+void op_ratio_sums(struct vk_seq *s, const struct op_ratio_sums *p)
+{
+    check_pack(s, p->sequence_first, p->max_sequences, p->counts);
+    CHECK_WORDS(s, p->logp, p->scored);
+    CHECK_WORDS(s, p->ref_logp, p->scored);
+    CHECK_WORDS(s, p->out, p->out_count);
+    vk_cost(s, 2.0 * p->scored, 8.0 * p->scored);
+    DISPATCH(s, ratio_sums, groups(p->max_sequences), .out_sums = p->out, .logp = p->logp,
+             .ref_logp = p->ref_logp, .sequence_first = p->sequence_first, .counts = p->counts,
+             .max_sequences = p->max_sequences, .scored = p->scored, .out_count = p->out_count);
+}
+
 void op_sft_loss(struct vk_seq *s, const struct op_sft_loss *p)
 {
     double scored = p->scored;

@@ -53,8 +53,8 @@ void op_pair_sums(struct vk_seq *s, const struct op_pair_sums *p);
 
 // Losses of unpaired completions, one sequence each. u = sum (logp - ref_logp); s = sigmoid.
 // UNPAIRED_KTO: 1 - s(beta (u - KL)) where desirable, 1 - s(beta (KL - u)) where not, with
-// KL = max(0, mean of kl_ratios over the batch). UNPAIRED_APO_ZERO: the same with KL = 0; see
-// method. Each times its class's weight; the loss of a batch is the mean over its rows.
+// KL = max(0, mean of kl_ratios over the batch). UNPAIRED_APO_ZERO: the same with KL = 0.
+// Each times its class's weight; the loss of a batch is the mean over its rows.
 struct op_unpaired_loss {
     vk_addr logp, ref_logp;     // [S]
     vk_addr entropy, is_argmax; // [S] from the head
@@ -63,7 +63,8 @@ struct op_unpaired_loss {
     vk_addr dlogp;              // [S]; assigned
     vk_addr out;       // struct unpaired_metrics[out_count] of the whole step; sequence r of
                        // this pack is assigned at counts.first_row + r
-    vk_addr kl_ratios; // [out_count] of the whole step, from op_ratio_sums(); 0: KL is 0
+    vk_addr kl_ratios; // [out_count] of the whole step, from op_ratio_sums() over the
+                       // mismatched rows of every pack of it; 0 for UNPAIRED_APO_ZERO
     vk_addr counts, step;
     uint32_t max_sequences, scored; // capacities of a pack
     uint32_t out_count;
