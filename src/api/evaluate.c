@@ -35,7 +35,7 @@ static bool read_files(struct evaluation *e)
     }
     if (!data_load(&e->set, &(struct data_params){.path = p->dataset,
                                                   .tokenizer = e->policy.tokenizer,
-                                                  .pairs = true,
+                                                  .kind = DATA_PAIRS,
                                                   .completion_only = true,
                                                   .max_length = (uint32_t)e->config.max_length}))
         return false;

@@ -147,7 +147,7 @@ static bool run(struct cli *cli)
     const struct data_params params = {
         .path = a->positional,
         .tokenizer = tokenizer,
-        .pairs = pairs,
+        .kind = pairs ? DATA_PAIRS : DATA_TEXTS,
         .completion_only = true,
         .max_length = (uint32_t)cli_int(a, "max_length"),
     };

@@ -17,18 +17,27 @@
 #define BATCH_LINES 2048
 #define BATCH_BYTES ((size_t)16 << 20)
 
+// Records of which the chosen stand before the rejected where pairs are read as unpaired rows:
+// what TRL's map() takes at a time.
+#define UNPAIR_RECORDS 1000
+
 struct line {
     size_t at, len; // in batch.text
     uint32_t number;
-    struct data_tokens tokens;
+    int rows; // that the record becomes
+    uint32_t label[2];
+    struct data_tokens tokens[2];
     enum err_kind failed; // ERR_NONE: tokens are set
     char *message;
 };
 
-struct batch {
+struct loader {
+    struct data_set *set;
     const struct data_params *params;
-    const struct data_tokeniser *tokeniser;
-    struct str text;
+    struct data_tokeniser tokeniser;
+    size_t records;                 // read so far
+    struct data_row_array rejected; // that wait for the end of their UNPAIR_RECORDS
+    struct str text;                // of a batch
     struct line_array ARRAY_OF(struct line) lines;
 };
 
@@ -46,14 +55,16 @@ static bool bad_json(const struct line *line)
     return false;
 }
 
-static bool tokenise_line(const struct batch *b, struct line *line)
+static bool tokenise_line(const struct loader *l, struct line *line)
 {
-    cJSON *row = json_parse(b->text.data + line->at, line->len, "row");
+    cJSON *row = json_parse(l->text.data + line->at, line->len, "row");
     if (!row) return bad_json(line);
     struct data_record record;
-    bool ok = data_record_read(&record, row, b->params->pairs, b->params->completion_only);
+    bool ok = data_record_read(&record, row, l->params->kind, l->params->completion_only);
     if (ok) {
-        ok = data_tokenise(b->tokeniser, &record, &line->tokens);
+        line->rows = record.rows;
+        memcpy(line->label, record.label, sizeof line->label);
+        ok = data_tokenise(&l->tokeniser, &record, line->tokens);
         data_record_finish(&record);
     }
     cJSON_Delete(row);
@@ -64,9 +75,9 @@ static bool tokenise_line(const struct batch *b, struct line *line)
 // time.
 static bool tokenise_index(void *ctx, size_t index)
 {
-    struct batch *b = ctx;
-    struct line *line = &b->lines.items[index];
-    if (tokenise_line(b, line)) return true;
+    struct loader *l = ctx;
+    struct line *line = &l->lines.items[index];
+    if (tokenise_line(l, line)) return true;
     line->failed = err_current();
     line->message = mem_strdup(err_message());
     err_clear();
@@ -75,9 +86,25 @@ static bool tokenise_index(void *ctx, size_t index)
 
 // ---- batches ----
 
-static bool add_row(struct data_set *set, const struct line *line)
+static void count_row(struct data_set *set, const struct data_tokens *t, uint32_t label)
 {
-    const struct data_tokens *t = &line->tokens;
+    struct data_report *report = &set->report;
+    report->kept++;
+    if (set->kind == DATA_UNPAIRED) {
+        report->desirable += label;
+        report->undesirable += !label;
+    }
+    report->tokens += (size_t)t->prompt + t->completion[0] + t->completion[1];
+    report->truncated += t->truncated;
+    report->boundary_merged += t->boundary_merged;
+    uint32_t longer = t->completion[0] > t->completion[1] ? t->completion[0] : t->completion[1];
+    if (t->prompt + longer > report->longest) report->longest = t->prompt + longer;
+}
+
+static bool add_row(struct loader *l, const struct line *line, int index)
+{
+    const struct data_tokens *t = &line->tokens[index];
+    struct data_set *set = l->set;
     struct data_report *report = &set->report;
     struct data_place place = {(uint32_t)set->file_count - 1, line->number};
     report->read++;
@@ -95,38 +122,52 @@ static bool add_row(struct data_set *set, const struct line *line)
                            .file = place.file,
                            .first = (uint32_t)set->ids.count,
                            .prompt = t->prompt,
-                           .completion = {t->completion[0], t->completion[1]}};
-    ARRAY_PUSH(&set->rows, row);
+                           .completion = {t->completion[0], t->completion[1]},
+                           .label = line->label[index],
+                           .tail = t->tail};
+    ARRAY_PUSH(index ? &l->rejected : &set->rows, row);
     ARRAY_RESERVE(&set->ids, set->ids.count + t->ids.count);
     memcpy(set->ids.items + set->ids.count, t->ids.items, t->ids.count * sizeof *t->ids.items);
     set->ids.count += t->ids.count;
-    report->kept++;
-    report->truncated += t->truncated;
-    report->boundary_merged += t->boundary_merged;
-    uint32_t longer = t->completion[0] > t->completion[1] ? t->completion[0] : t->completion[1];
-    if (t->prompt + longer > report->longest) report->longest = t->prompt + longer;
+    count_row(set, t, row.label);
     return true;
 }
 
-static void clear_batch(struct batch *b)
+static void add_rejected(struct loader *l)
 {
-    for (size_t i = 0; i < b->lines.count; i++) {
-        ARRAY_FREE(&b->lines.items[i].tokens.ids);
-        mem_free(b->lines.items[i].message);
-    }
-    b->lines.count = 0;
-    str_clear(&b->text);
+    for (size_t i = 0; i < l->rejected.count; i++)
+        ARRAY_PUSH(&l->set->rows, l->rejected.items[i]);
+    l->rejected.count = 0;
 }
 
-static bool run_batch(struct batch *b, struct data_set *set)
+static bool add_record(struct loader *l, const struct line *line)
 {
-    bool ok = sys_parallel_for(b->lines.count, tokenise_index, b);
-    for (size_t i = 0; ok && i < b->lines.count; i++) {
-        const struct line *line = &b->lines.items[i];
-        ok = line->failed ? err_set(line->failed, "%s", line->message) : add_row(set, line);
+    for (int i = 0; i < line->rows; i++)
+        if (!add_row(l, line, i)) return false;
+    if (++l->records % UNPAIR_RECORDS == 0) add_rejected(l);
+    return true;
+}
+
+static void clear_batch(struct loader *l)
+{
+    for (size_t i = 0; i < l->lines.count; i++) {
+        for (int k = 0; k < 2; k++)
+            ARRAY_FREE(&l->lines.items[i].tokens[k].ids);
+        mem_free(l->lines.items[i].message);
     }
-    clear_batch(b);
-    return ok || err_context("%s", set->files[set->file_count - 1]);
+    l->lines.count = 0;
+    str_clear(&l->text);
+}
+
+static bool run_batch(struct loader *l)
+{
+    bool ok = sys_parallel_for(l->lines.count, tokenise_index, l);
+    for (size_t i = 0; ok && i < l->lines.count; i++) {
+        const struct line *line = &l->lines.items[i];
+        ok = line->failed ? err_set(line->failed, "%s", line->message) : add_record(l, line);
+    }
+    clear_batch(l);
+    return ok || err_context("%s", l->set->files[l->set->file_count - 1]);
 }
 
 static bool is_blank(const char *text, size_t len)
@@ -136,39 +177,36 @@ static bool is_blank(const char *text, size_t len)
     return true;
 }
 
-static bool take_lines(struct batch *b, struct data_set *set, struct file_lines *lines)
+static bool take_lines(struct loader *l, struct file_lines *lines)
 {
     static const char mark[] = "\xEF\xBB\xBF"; // that some editors put at the start of a file
     for (;;) {
         const char *text;
         size_t len;
         if (!file_lines_next(lines, &text, &len)) return false;
-        if (!text) return run_batch(b, set);
+        if (!text) return run_batch(l);
         if (lines->number == 1 && len >= 3 && memcmp(text, mark, 3) == 0) text += 3, len -= 3;
         if (is_blank(text, len)) continue;
         if (lines->number >= UINT32_MAX)
             return err_user("%s: more than 4,294,967,294 lines: split it", lines->path);
-        struct line line = {.at = b->text.len, .len = len, .number = (uint32_t)lines->number};
-        str_append_bytes(&b->text, text, len);
-        ARRAY_PUSH(&b->lines, line);
-        if (b->lines.count < BATCH_LINES && b->text.len < BATCH_BYTES) continue;
-        if (!run_batch(b, set)) return false;
-        log_progress("reading %s: %zu rows", lines->path, set->report.read);
+        struct line line = {.at = l->text.len, .len = len, .number = (uint32_t)lines->number};
+        str_append_bytes(&l->text, text, len);
+        ARRAY_PUSH(&l->lines, line);
+        if (l->lines.count < BATCH_LINES && l->text.len < BATCH_BYTES) continue;
+        if (!run_batch(l)) return false;
+        log_progress("reading %s: %zu rows", lines->path, l->set->report.read);
     }
 }
 
-static bool read_file(struct data_set *set, const struct data_params *params,
-                      const struct data_tokeniser *tokeniser, const char *path)
+static bool read_file(struct loader *l, const char *path)
 {
-    struct batch b = {.params = params, .tokeniser = tokeniser};
+    struct data_set *set = l->set;
     struct file_lines lines = {0};
     if (!file_lines_open(&lines, path)) return false;
     set->files = mem_realloc(set->files, set->file_count + 1, sizeof *set->files);
     set->files[set->file_count++] = mem_strdup(path);
-    bool ok = take_lines(&b, set, &lines);
-    clear_batch(&b);
-    ARRAY_FREE(&b.lines);
-    str_finish(&b.text);
+    bool ok = take_lines(l, &lines);
+    clear_batch(l);
     file_lines_close(&lines);
     return ok;
 }
@@ -183,37 +221,41 @@ static bool is_data_name(const char *name)
     return false;
 }
 
-static bool read_folder(struct data_set *set, const struct data_params *params,
-                        const struct data_tokeniser *tokeniser)
+static bool read_folder(struct loader *l)
 {
+    const char *folder = l->params->path;
     char **names;
     size_t count, used = 0;
-    if (!file_list(params->path, &names, &count)) return false;
+    if (!file_list(folder, &names, &count)) return false;
     bool ok = true;
     for (size_t i = 0; ok && i < count; i++) {
-        char *path = file_join(params->path, names[i]);
+        char *path = file_join(folder, names[i]);
         if (is_data_name(names[i]) && !file_is_dir(path)) {
             used++;
-            ok = read_file(set, params, tokeniser, path);
+            ok = read_file(l, path);
         }
         mem_free(path);
     }
     file_list_free(names, count);
     if (ok && !used)
         return err_user("%s: no file in this folder ends in .jsonl, .json, .jsonl.gz or .json.gz",
-                        params->path);
+                        folder);
     return ok;
 }
 
 bool data_load(struct data_set *set, const struct data_params *params)
 {
-    *set = (struct data_set){0};
-    struct data_tokeniser tokeniser;
-    data_tokeniser_init(&tokeniser, params);
-    bool ok = file_is_dir(params->path) ? read_folder(set, params, &tokeniser)
-                                        : read_file(set, params, &tokeniser, params->path);
+    struct loader l = {.set = set, .params = params};
+    data_tokeniser_init(&l.tokeniser, params);
+    *set = (struct data_set){
+        .kind = params->kind, .truncation = params->truncation, .has_bos = l.tokeniser.bos >= 0};
+    bool ok = file_is_dir(params->path) ? read_folder(&l) : read_file(&l, params->path);
+    add_rejected(&l);
     ok = ok && data_report_check(&set->report, params->path, params->max_length);
-    data_tokeniser_finish(&tokeniser);
+    data_tokeniser_finish(&l.tokeniser);
+    ARRAY_FREE(&l.rejected);
+    ARRAY_FREE(&l.lines);
+    str_finish(&l.text);
     if (!ok) data_finish(set);
     return ok;
 }

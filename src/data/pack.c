@@ -28,6 +28,7 @@ void data_pack_init(struct data_pack *pack, const struct data_pack_params *param
     pack->scored_sequence = MEM_ARRAY(uint32_t, S);
     pack->sequence_first = MEM_ARRAY(uint32_t, (size_t)R + 1);
     pack->row_index = MEM_ARRAY(uint32_t, rows);
+    pack->labels = MEM_ARRAY(uint32_t, R);
     pack->slot_scored_first = MEM_ARRAY(uint32_t, (size_t)T + 1);
     pack->slot_scored = MEM_ARRAY(uint32_t, S);
     pack->unique_ids = MEM_ARRAY(uint32_t, T);
@@ -42,16 +43,22 @@ void data_pack_finish(struct data_pack *pack)
         pack->ids,          pack->positions,         pack->spans,           pack->key_end,
         pack->scored_slot,  pack->scored_target,     pack->scored_sequence, pack->sequence_first,
         pack->row_index,    pack->slot_scored_first, pack->slot_scored,     pack->unique_ids,
-        pack->unique_first, pack->unique_slots,      pack->sort_key};
+        pack->unique_first, pack->unique_slots,      pack->sort_key,        pack->labels};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         mem_free(all[i]);
     *pack = (struct data_pack){0};
 }
 
+// Slots of a completion of `count` tokens.
+static uint32_t completion_slots(uint32_t prompt, uint32_t count)
+{
+    return count == 0 ? 0 : count == 1 && prompt == 0 ? 1 : count - 1;
+}
+
 uint32_t data_row_slots(const struct data_row *row)
 {
-    return row->prompt + (row->completion[0] ? row->completion[0] - 1 : 0) +
-           (row->completion[1] ? row->completion[1] - 1 : 0);
+    return row->prompt + completion_slots(row->prompt, row->completion[0]) +
+           completion_slots(row->prompt, row->completion[1]);
 }
 
 void data_pack_clear(struct data_pack *pack)
@@ -80,16 +87,17 @@ static void put_scored(struct data_pack *pack, uint32_t slot, int32_t target)
 }
 
 // The slots of a completion and what they predict; `begin` is the row's first slot.
-static void put_completion(struct data_pack *pack, uint32_t begin, uint32_t prompt,
+static void put_completion(struct data_pack *pack, uint32_t begin, const struct data_row *row,
                            const int32_t *ids, uint32_t count)
 {
-    uint32_t own = pack->tokens;
+    uint32_t own = pack->tokens, prompt = row->prompt, slots = completion_slots(prompt, count);
     struct data_span span = {begin, begin + prompt, own, 0};
     if (prompt) put_scored(pack, begin + prompt - 1, ids[0]);
-    for (uint32_t i = 0; i + 1 < count; i++) {
-        put_slot(pack, ids[i], prompt + i, span, own + count - 1);
-        put_scored(pack, own + i, ids[i + 1]);
+    for (uint32_t i = 0; i < slots; i++) {
+        put_slot(pack, ids[i], prompt + i, span, own + slots);
+        if (i + 1 < count) put_scored(pack, own + i, ids[i + 1]);
     }
+    pack->labels[pack->sequences] = row->label;
     pack->sequence_first[++pack->sequences] = pack->scored;
 }
 
@@ -110,8 +118,7 @@ bool data_pack_add(struct data_pack *pack, const struct data_set *set, uint32_t 
         if (pack->score_prompt && i + 1 < row->prompt) put_scored(pack, begin + i, prompt[i + 1]);
     }
     for (int c = 0; c < (pair ? 2 : 1); c++)
-        put_completion(pack, begin, row->prompt, data_completion_ids(set, row, c),
-                       row->completion[c]);
+        put_completion(pack, begin, row, data_completion_ids(set, row, c), row->completion[c]);
     pack->row_index[pack->rows++] = row_index;
     return true;
 }

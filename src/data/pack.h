@@ -3,7 +3,8 @@
 // A row is laid out as prompt, chosen, rejected. Both completions attend to the shared prompt and
 // to themselves, neither sees the other, so the prompt is computed once. The last token of a
 // completion predicts nothing and gets no slot. If the prompt is empty, each completion stands
-// alone and its first token is not scored.
+// alone and its first token is not scored; a completion of that one token (a mismatched row may be
+// so) keeps its slot, so that every row has one.
 //
 // Glossary: T token slots, S scored positions, R sequences (completions).
 #ifndef TRDPO_DATA_PACK_H
@@ -37,6 +38,7 @@ struct data_pack {
     uint32_t
         *sequence_first; // [R + 1] scored range of each sequence; a pair is sequences 2i, 2i + 1
     uint32_t *row_index; // [rows] index into data_set.rows
+    uint32_t *labels;    // [R] data_row.label of the sequence's row
 
     // Scatter without atomics: scored positions by slot, and slots by id.
     uint32_t *slot_scored_first; // [T + 1] range in slot_scored of each slot
@@ -61,7 +63,8 @@ struct data_pack_params {
 void data_pack_init(struct data_pack *pack, const struct data_pack_params *params);
 void data_pack_finish(struct data_pack *pack);
 
-// Slots that a row takes: prompt + (chosen - 1) + (rejected - 1).
+// Slots that a row takes: prompt + (chosen - 1) + (rejected - 1), at least one for each completion
+// if the prompt is empty.
 uint32_t data_row_slots(const struct data_row *row);
 
 // Empties; adds a row if it fits (false, without an error, if it does not); closes the pack (builds

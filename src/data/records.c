@@ -24,8 +24,13 @@ static const cJSON *field(const cJSON *row, const char *key)
 }
 
 // "missing field 'chosen' (found: prompt, text); a preference record has ..."
-static bool missing(const cJSON *row, const char *key, bool pairs)
+static bool missing(const cJSON *row, const char *key, enum data_kind kind)
 {
+    static const char *const has[] = {
+        [DATA_PAIRS] = "a preference record has chosen and rejected, with prompt or holding it",
+        [DATA_TEXTS] =
+            "a record for SFT has prompt and completion, or messages, or text, or chosen",
+        [DATA_UNPAIRED] = "a record for KTO has prompt, completion, label, or chosen, rejected"};
     struct str found = {0};
     size_t shown = 0;
     for (const cJSON *m = row->child; m; m = m->next) {
@@ -37,18 +42,17 @@ static bool missing(const cJSON *row, const char *key, bool pairs)
                     cJSON_IsNull(m) ? " (null)" : "");
     }
     err_user("missing field '%s' (found: %s); %s", key, found.len ? str_text(&found) : "none",
-             pairs ? "a preference record has chosen and rejected, with prompt or holding it"
-                   : "a record for SFT has prompt and completion, or messages, or text, or chosen");
+             has[kind]);
     str_finish(&found);
     return false;
 }
 
 // A field that is a text or a list of messages. NULL on failure.
-static const cJSON *content_field(const cJSON *row, const char *key, bool pairs)
+static const cJSON *content_field(const cJSON *row, const char *key, enum data_kind kind)
 {
     const cJSON *v = field(row, key);
     if (!v) {
-        missing(row, key, pairs);
+        missing(row, key, kind);
         return NULL;
     }
     if (cJSON_IsString(v)) return v;
@@ -168,21 +172,23 @@ static void set_text_prompt(struct data_record *r, const char *prompt,
 
 // chosen and rejected, or `first` alone, with a prompt or holding it.
 static bool read_completions(struct data_record *r, const cJSON *row, const char *first,
-                             bool need_second, bool pairs)
+                             enum data_kind kind)
 {
-    const cJSON *whole[2] = {content_field(row, first, pairs), NULL}, *prompt = NULL;
+    const cJSON *whole[2] = {content_field(row, first, kind), NULL}, *prompt = NULL;
     if (!whole[0]) return false;
-    if (need_second || (strcmp(first, "chosen") == 0 && field(row, "rejected"))) {
-        whole[1] = content_field(row, "rejected", pairs);
+    bool chosen = strcmp(first, "chosen") == 0;
+    if (chosen && (kind != DATA_TEXTS || field(row, "rejected"))) {
+        whole[1] = content_field(row, "rejected", kind);
         if (!whole[1] || !same_kind(whole[0], first, whole[1], "rejected")) return false;
     }
     const cJSON *given = field(row, "prompt");
     if (!given) {
-        if (strcmp(first, "completion") == 0) return missing(row, "prompt", pairs);
+        bool holds_it = chosen || (kind == DATA_UNPAIRED && cJSON_IsArray(whole[0]));
+        if (!holds_it) return missing(row, "prompt", kind);
         set_implicit(r, whole);
         return true;
     }
-    prompt = content_field(row, "prompt", pairs);
+    prompt = content_field(row, "prompt", kind);
     if (!prompt) return false;
     if (cJSON_IsString(prompt) && cJSON_IsArray(whole[0])) {
         set_text_prompt(r, prompt->valuestring, whole);
@@ -190,6 +196,27 @@ static bool read_completions(struct data_record *r, const cJSON *row, const char
     }
     if (!same_kind(prompt, "prompt", whole[0], first)) return false;
     set_explicit(r, prompt, whole);
+    return true;
+}
+
+// A record for KTO: one labelled completion, or a pair that becomes two.
+static bool read_unpaired(struct data_record *r, const cJSON *row)
+{
+    if (!field(row, "completion") && (field(row, "chosen") || field(row, "rejected"))) {
+        r->completions = r->rows = 2;
+        r->label[0] = 1;
+        return read_completions(r, row, "chosen", DATA_UNPAIRED);
+    }
+    if (!read_completions(r, row, "completion", DATA_UNPAIRED)) return false;
+    const cJSON *label = field(row, "label");
+    if (!label) return missing(row, "label", DATA_UNPAIRED);
+    if (cJSON_IsNumber(label) && (label->valuedouble == 0 || label->valuedouble == 1))
+        r->label[0] = label->valuedouble == 1;
+    else if (cJSON_IsBool(label))
+        r->label[0] = cJSON_IsTrue(label);
+    else
+        return err_user("'label': expected true or false (or 1 or 0), found %s",
+                        cJSON_IsNumber(label) ? "another number" : kind_of(label));
     return true;
 }
 
@@ -204,7 +231,7 @@ static bool read_text(struct data_record *r, const cJSON *row)
 
 static bool read_messages(struct data_record *r, const cJSON *row, bool completion_only)
 {
-    const cJSON *list = content_field(row, "messages", false);
+    const cJSON *list = content_field(row, "messages", DATA_TEXTS);
     if (!list) return false;
     if (!cJSON_IsArray(list))
         return err_user("'messages': expected a list of messages, found %s", kind_of(list));
@@ -219,25 +246,29 @@ static bool read_messages(struct data_record *r, const cJSON *row, bool completi
     return true;
 }
 
-bool data_record_read(struct data_record *r, const cJSON *row, bool pairs, bool completion_only)
+static bool read_sft(struct data_record *r, const cJSON *row, bool completion_only)
 {
-    *r = (struct data_record){.completions = pairs ? 2 : 1};
+    if (field(row, "messages")) return read_messages(r, row, completion_only);
+    if (field(row, "completion")) return read_completions(r, row, "completion", DATA_TEXTS);
+    if (field(row, "text")) return read_text(r, row);
+    if (field(row, "chosen")) return read_completions(r, row, "chosen", DATA_TEXTS);
+    return missing(row, field(row, "prompt") ? "completion" : "text", DATA_TEXTS);
+}
+
+bool data_record_read(struct data_record *r, const cJSON *row, enum data_kind kind,
+                      bool completion_only)
+{
+    *r = (struct data_record){.completions = kind == DATA_PAIRS ? 2 : 1, .rows = 1};
     bool ok;
     if (!cJSON_IsObject(row))
         ok = err_user("expected an object, found %s (a dataset has one JSON object a line)",
                       kind_of(row));
-    else if (pairs)
-        ok = read_completions(r, row, "chosen", true, pairs);
-    else if (field(row, "messages"))
-        ok = read_messages(r, row, completion_only);
-    else if (field(row, "completion"))
-        ok = read_completions(r, row, "completion", false, pairs);
-    else if (field(row, "text"))
-        ok = read_text(r, row);
-    else if (field(row, "chosen"))
-        ok = read_completions(r, row, "chosen", false, pairs);
+    else if (kind == DATA_PAIRS)
+        ok = read_completions(r, row, "chosen", kind);
+    else if (kind == DATA_UNPAIRED)
+        ok = read_unpaired(r, row);
     else
-        ok = missing(row, field(row, "prompt") ? "completion" : "text", pairs);
+        ok = read_sft(r, row, completion_only);
     if (!ok) data_record_finish(r);
     return ok;
 }

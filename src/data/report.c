@@ -5,6 +5,8 @@
 #include "base/str.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 // Line numbers that one reason's line shows.
 #define SHOWN 8
@@ -52,11 +54,14 @@ static void log_dropped(const struct data_set *set, const struct data_places *pl
 void data_log_report(const struct data_set *set, const char *name)
 {
     const struct data_report *r = &set->report;
-    char read[32], kept[32], tokens[32], truncated[32], merged[32];
+    char read[32], kept[32], tokens[32], truncated[32], merged[32], wanted[32], unwanted[32];
     struct str line = {0};
     str_appendf(&line, "%s: %s of %s rows kept, %s tokens, longest row %" PRIu32, name,
                 str_thousands(kept, r->kept), str_thousands(read, r->read),
-                str_thousands(tokens, set->ids.count), r->longest);
+                str_thousands(tokens, r->tokens), r->longest);
+    if (set->kind == DATA_UNPAIRED)
+        str_appendf(&line, "; %s desirable, %s undesirable", str_thousands(wanted, r->desirable),
+                    str_thousands(unwanted, r->undesirable));
     if (r->truncated)
         str_appendf(&line, "; %s cut to max_length", str_thousands(truncated, r->truncated));
     if (r->boundary_merged)
@@ -67,4 +72,44 @@ void data_log_report(const struct data_set *set, const char *name)
     log_dropped(set, &r->prompt_too_long, "prompt reaches max_length");
     log_dropped(set, &r->identical, "chosen and rejected are or became the same");
     log_dropped(set, &r->empty, "no token to score");
+}
+
+// ---- balance of labels ----
+
+// To the nearest decimal fraction, as Python's round() has it: x * 100 may round to a tie.
+static double hundredths(double x)
+{
+    char text[400];
+    snprintf(text, sizeof text, "%.2f", x);
+    return strtod(text, NULL);
+}
+
+struct data_weight_ranges data_weight_ranges(const struct data_report *report,
+                                             double desirable_weight, double undesirable_weight)
+{
+    double wanted = report->desirable ? (double)report->desirable : 1;
+    double unwanted = report->undesirable ? (double)report->undesirable : 1;
+    double d = unwanted * undesirable_weight / wanted, u = wanted * desirable_weight / unwanted;
+    return (struct data_weight_ranges){{hundredths(d), hundredths(d * 1.33)},
+                                       {hundredths(u / 1.33), hundredths(u)}};
+}
+
+static bool within(double x, const double range[2])
+{
+    return range[0] <= x && x <= range[1];
+}
+
+bool data_check_balance(const struct data_report *report, double desirable_weight,
+                        double undesirable_weight)
+{
+    if (report->desirable == report->undesirable) return true;
+    struct data_weight_ranges r = data_weight_ranges(report, desirable_weight, undesirable_weight);
+    if (within(desirable_weight, r.desirable) || within(undesirable_weight, r.undesirable))
+        return true;
+    log_warn("%zu desirable and %zu undesirable rows are out of balance for these weights: set "
+             "either desirable_weight to %.2f ... %.2f or undesirable_weight to %.2f ... %.2f, not "
+             "both",
+             report->desirable, report->undesirable, r.desirable[0], r.desirable[1],
+             r.undesirable[0], r.undesirable[1]);
+    return false;
 }

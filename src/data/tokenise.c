@@ -1,5 +1,7 @@
 #include "data/tokenise.h"
 
+#include "data/truncate.h"
+
 #include "base/error.h"
 #include "base/log.h"
 
@@ -12,7 +14,8 @@ void data_tokeniser_init(struct data_tokeniser *t, const struct data_params *par
         .bos = hf_tokenizer_adds_bos(params->tokenizer) ? hf_tokenizer_bos(params->tokenizer) : -1,
         .max_length = params->max_length,
         .truncation = params->truncation,
-        .score_prompt = !params->pairs && !params->completion_only};
+        .score_prompt = params->kind == DATA_TEXTS && !params->completion_only,
+        .keep_tail = params->kind == DATA_UNPAIRED && params->truncation == DATA_KEEP_START};
     const char *source = hf_tokenizer_chat_template(params->tokenizer);
     if (source) {
         t->chat = hf_chat_template_parse(source);
@@ -97,41 +100,7 @@ static size_t common_ids(const struct hf_ids *lists, int count)
             if (n >= lists[i].count || lists[i].items[n] != lists[0].items[n]) return n;
 }
 
-// A row before and after truncation: prompt[0, prompt) and two completions, as offsets in lists.
-struct parts {
-    size_t prompt_begin, prompt, begin[2], completion[2];
-};
-
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
-static void keep_start(struct parts *p, size_t max)
-{
-    for (int i = 0; i < 2; i++)
-        if (p->completion[i] > max - p->prompt) p->completion[i] = max - p->prompt;
-}
-
-// `head` tokens of BOS stay in front.
-static void keep_end(struct parts *p, size_t max, size_t head)
-{
-    size_t longer = larger(p->completion[0], p->completion[1]);
-    size_t least = p->prompt < 1 ? 0 : larger(head, 1);
-    size_t prompt = longer < max ? max - longer : 0;
-    if (prompt < least) prompt = least;
-    if (prompt < p->prompt) {
-        p->prompt_begin = p->prompt - (prompt - head);
-        p->prompt = prompt;
-    }
-    for (int i = 0; i < 2; i++) {
-        if (p->completion[i] <= max - p->prompt) continue;
-        p->begin[i] += p->completion[i] - (max - p->prompt);
-        p->completion[i] = max - p->prompt;
-    }
-}
-
-static enum data_drop judge(const struct data_tokeniser *t, const struct parts *p,
+static enum data_drop judge(const struct data_tokeniser *t, const struct data_parts *p,
                             const struct hf_ids *lists, int completions)
 {
     size_t from_prompt = t->score_prompt && p->prompt ? p->prompt - 1 : 0;
@@ -154,23 +123,28 @@ static void put(struct hf_ids *to, const struct hf_ids *from, size_t begin, size
     to->count += count;
 }
 
+// What a mismatched row may take of a completion beyond its own row's end.
+static void put_tail(const struct data_tokeniser *t, const struct data_parts *p,
+                     const struct hf_ids *whole, struct data_tokens *out)
+{
+    size_t at = p->begin[0] + p->completion[0], most = p->begin[0] + t->max_length;
+    size_t end = whole->count < most ? whole->count : most;
+    if (!t->keep_tail || !out->truncated || end <= at) return;
+    put(&out->ids, whole, at, end - at);
+    out->tail = (uint32_t)(end - at);
+}
+
 // Divides lists (prompt, prompt + chosen, prompt + rejected) and cuts the parts to max_length.
 static void divide(const struct data_tokeniser *t, const struct hf_ids *lists, int completions,
                    struct data_tokens *out)
 {
     size_t n = common_ids(lists, completions + 1), max = t->max_length;
-    struct parts p = {.prompt = n, .begin = {n, n}};
+    struct data_parts p = {.prompt = n, .begin = {n, n}};
     size_t head = t->bos >= 0 && n > 0; // the first token is BOS then
     for (int i = 0; i < completions; i++)
         p.completion[i] = lists[i + 1].count - n;
     out->boundary_merged = n < lists[0].count;
-    if (max && n + larger(p.completion[0], p.completion[1]) > max) {
-        if (t->truncation == DATA_KEEP_END && max > 1)
-            keep_end(&p, max, head);
-        else if (n < max)
-            keep_start(&p, max);
-        out->truncated = true;
-    }
+    out->truncated = data_truncate(&p, max, t->truncation, head);
     out->drop = max && p.prompt >= max ? DATA_PROMPT_TOO_LONG : judge(t, &p, lists, completions);
     if (out->drop != DATA_KEPT) return;
     if (p.prompt_begin) put(&out->ids, &lists[0], 0, head);
@@ -180,11 +154,12 @@ static void divide(const struct data_tokeniser *t, const struct hf_ids *lists, i
         out->completion[i] = (uint32_t)p.completion[i];
     }
     out->prompt = (uint32_t)p.prompt;
+    put_tail(t, &p, &lists[1], out);
 }
 
-bool data_tokenise(const struct data_tokeniser *t, struct data_record *r, struct data_tokens *out)
+bool data_tokenise(const struct data_tokeniser *t, struct data_record *r, struct data_tokens out[2])
 {
-    *out = (struct data_tokens){0};
+    out[0] = out[1] = (struct data_tokens){0};
     if (r->messages) {
         if (!render(t, r)) return false;
     } else {
@@ -194,7 +169,11 @@ bool data_tokenise(const struct data_tokeniser *t, struct data_record *r, struct
     bool ok = encode(t, &r->prompt, &lists[0]);
     for (int i = 0; ok && i < r->completions; i++)
         ok = encode(t, &r->whole[i], &lists[i + 1]);
-    if (ok) divide(t, lists, r->completions, out);
+    if (ok && r->rows == 1) divide(t, lists, r->completions, &out[0]);
+    for (int i = 0; ok && r->rows == 2 && i < 2; i++) {
+        const struct hf_ids own[2] = {lists[0], lists[i + 1]};
+        divide(t, own, 1, &out[i]);
+    }
     for (int i = 0; i < 3; i++)
         ARRAY_FREE(&lists[i]);
     return ok;

@@ -16,6 +16,7 @@ struct data_tokeniser {
     uint32_t max_length;           // 0: unlimited
     enum data_truncation truncation;
     bool score_prompt; // SFT on whole texts: prompt tokens are scored too
+    bool keep_tail;    // ids cut from a completion's end are kept (data_row.tail)
 };
 
 // A chat template that does not parse is a failure only once a row has messages.
@@ -24,16 +25,17 @@ void data_tokeniser_finish(struct data_tokeniser *t);
 
 enum data_drop { DATA_KEPT, DATA_PROMPT_TOO_LONG, DATA_IDENTICAL, DATA_EMPTY };
 
-// ids: prompt, chosen, rejected. Nothing is in `ids` of a row that was dropped.
+// ids: prompt, chosen, rejected, tail. Nothing is in `ids` of a row that was dropped.
 struct data_tokens {
     struct hf_ids ids;
-    uint32_t prompt, completion[2];
+    uint32_t prompt, completion[2], tail;
     bool truncated, boundary_merged;
     enum data_drop drop;
 };
 
-// Renders `r` if it has messages (its texts are then set) and fills `out`, which the caller frees
-// with ARRAY_FREE(&out->ids) in any case.
-bool data_tokenise(const struct data_tokeniser *t, struct data_record *r, struct data_tokens *out);
+// Renders `r` if it has messages (its texts are then set) and fills an entry of `out` for each of
+// its rows. The caller frees the ids of both entries with ARRAY_FREE() in any case.
+bool data_tokenise(const struct data_tokeniser *t, struct data_record *r,
+                   struct data_tokens out[2]);
 
 #endif

@@ -16,7 +16,7 @@ struct field {
     uint64_t bytes;
 };
 
-enum { FIELDS = 13 };
+enum { FIELDS = 14 };
 
 static void fields(struct model_batch *b, struct field out[FIELDS])
 {
@@ -30,6 +30,7 @@ static void fields(struct model_batch *b, struct field out[FIELDS])
         {&b->scored_slot, S * word},
         {&b->scored_target, S * word},
         {&b->sequence_first, (R + 1) * word},
+        {&b->labels, R * word},
         {&b->slot_scored_first, (T + 1) * word},
         {&b->slot_scored, S * word},
         {&b->unique_ids, T * word},
@@ -85,6 +86,7 @@ bool model_batch_upload(const struct model_batch *b, struct vk_device *device,
         pack->scored_slot,
         pack->scored_target,
         pack->sequence_first,
+        pack->labels,
         pack->slot_scored_first,
         pack->slot_scored,
         pack->unique_ids,

@@ -15,7 +15,7 @@ struct model_batch {
     vk_addr counts;                                                // struct pack_counts
     vk_addr live_tokens, live_scored, live_sequences, live_unique; // into counts
     vk_addr ids, positions, spans, key_end;
-    vk_addr scored_slot, scored_target, sequence_first;
+    vk_addr scored_slot, scored_target, sequence_first, labels;
     vk_addr slot_scored_first, slot_scored;
     vk_addr unique_ids, unique_first, unique_slots;
 };

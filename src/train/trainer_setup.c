@@ -42,17 +42,23 @@ static bool check_reference_shape(const struct train_run *run)
 
 static bool load_data(struct train_run *run, struct data_set *set, const char *path)
 {
+    static const enum data_kind kinds[] = {[TRAIN_DPO] = DATA_PAIRS,
+                                           [TRAIN_CPO] = DATA_PAIRS,
+                                           [TRAIN_SFT] = DATA_TEXTS,
+                                           [TRAIN_KTO] = DATA_UNPAIRED};
     const struct train_config *c = run->config;
     struct data_params params = {
         .path = path,
         .tokenizer = run->tokenizer,
-        .pairs = c->method == TRAIN_DPO,
+        .kind = kinds[c->method],
         .completion_only = c->completion_only,
         .max_length = (uint32_t)c->max_length,
         .truncation = (enum data_truncation)c->truncation_mode,
     };
     if (!data_load(set, &params)) return false;
     data_log_report(set, path);
+    if (set == &run->train)
+        data_check_balance(&set->report, c->desirable_weight, c->undesirable_weight);
     return true;
 }
 

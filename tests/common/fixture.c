@@ -39,7 +39,7 @@ void fixture_open_spans(struct fixture *f, struct vk_device *device, const char 
     REQUIRE(model_layout_init(&f->layout, &config, max_span_bytes));
     REQUIRE(data_load(&f->set, &(struct data_params){.path = TEST_FIXTURES "/prefs.jsonl",
                                                      .tokenizer = f->tokenizer,
-                                                     .pairs = pairs,
+                                                     .kind = pairs ? DATA_PAIRS : DATA_TEXTS,
                                                      .completion_only = true,
                                                      .max_length = 1024}));
     f->expected = json_parse_file(fixture_path(f, "", "expected.json"), 0);

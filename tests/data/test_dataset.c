@@ -80,7 +80,7 @@ static void check_fixture(const struct hf_tokenizer *tokenizer, const char *fold
     struct data_set set;
     expect_loaded(data_load(&set, &(struct data_params){.path = TEST_FIXTURES "/prefs.jsonl",
                                                         .tokenizer = tokenizer,
-                                                        .pairs = true,
+                                                        .kind = DATA_PAIRS,
                                                         .max_length = 1024}));
     assert_int_equal(set.rows.count, 16);
     size_t merged = 0, i = 0;
@@ -147,7 +147,8 @@ static void test_mixed_forms(void **state)
         "{\"role\": "
         "\"assistant\", \"content\": \"b\"}]}\n"
         "{\"prompt\": \"<|begin|>Say:\", \"chosen\": \" yes\", \"rejected\": \" no\"}";
-    expect_loaded(load_text(&set, text, (struct data_params){.tokenizer = llama3, .pairs = true}));
+    expect_loaded(
+        load_text(&set, text, (struct data_params){.tokenizer = llama3, .kind = DATA_PAIRS}));
     assert_int_equal(set.rows.count, 4);
     check_row(llama3, &set, 0, "<|begin|>Say:", " yes<|end|>", " no<|end|>");
     check_row(llama3, &set, 1, "<|begin|>\n\nHuman: hi\n\nAssistant:", " a<|end|>", " b<|end|>");
@@ -168,7 +169,7 @@ static void test_sft_forms(void **state)
                        "{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}, {\"role\": "
                        "\"assistant\", \"content\": \"a\"}]}\n"
                        "{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}]}\n";
-    struct data_params params = {.tokenizer = llama3, .completion_only = true};
+    struct data_params params = {.tokenizer = llama3, .kind = DATA_TEXTS, .completion_only = true};
     expect_loaded(load_text(&set, text, params));
     assert_int_equal(set.rows.count, 4);
     check_row(llama3, &set, 0, "<|begin|>", "all of it<|end|>", NULL);
@@ -266,7 +267,7 @@ static void test_truncation(void **state)
 {
     (void)state;
     struct data_set full;
-    struct data_params params = {.path = TEST_FIXTURES "/prefs.jsonl", .pairs = true};
+    struct data_params params = {.path = TEST_FIXTURES "/prefs.jsonl", .kind = DATA_PAIRS};
     for (int k = 0; k < 2; k++) {
         params.tokenizer = k ? llama3 : gqa;
         params.max_length = 0;
@@ -292,7 +293,7 @@ static void test_drops(void **state)
                        "\" x y z x y z x y z two\"}\n"
                        "{\"prompt\": \"\", \"chosen\": \"\", \"rejected\": \"x\"}\n"
                        "{\"prompt\": \"a\", \"chosen\": \" x\", \"rejected\": \" y\"}\n";
-    struct data_params params = {.tokenizer = gqa, .pairs = true, .max_length = 8};
+    struct data_params params = {.tokenizer = gqa, .kind = DATA_PAIRS, .max_length = 8};
     expect_loaded(load_text(&set, text, params));
     assert_int_equal(set.report.read, 5);
     assert_int_equal(set.report.kept, 1);
@@ -324,7 +325,7 @@ static void test_folder_and_gzip(void **state)
     gzprintf(gz, row, 1);
     assert_int_equal(gzclose(gz), Z_OK);
     struct data_set set;
-    struct data_params params = {.path = DIR "/folder", .tokenizer = gqa, .pairs = true};
+    struct data_params params = {.path = DIR "/folder", .tokenizer = gqa, .kind = DATA_PAIRS};
     expect_loaded(data_load(&set, &params));
     assert_int_equal(set.file_count, 2);
     assert_int_equal(set.rows.count, 3);
@@ -360,7 +361,7 @@ static void expect_failure(const char *text, struct data_params params, const ch
 static void test_failures(void **state)
 {
     (void)state;
-    struct data_params p = {.tokenizer = gqa, .pairs = true};
+    struct data_params p = {.tokenizer = gqa, .kind = DATA_PAIRS};
     expect_failure("", p, "rows.jsonl", "empty");
     expect_failure("\n\n  \n", p, "rows.jsonl", "empty");
     expect_failure(GOOD "{\"prompt\": \"a\", \"chosen\"\n", p, "line 2, column", "");
@@ -406,7 +407,7 @@ static void test_cut_gzip(void **state)
     size_t len;
     char *bytes = file_read(DIR "/cut.jsonl.gz", 0, &len);
     struct data_set set;
-    struct data_params p = {.path = DIR "/cut.jsonl.gz", .tokenizer = gqa, .pairs = true};
+    struct data_params p = {.path = DIR "/cut.jsonl.gz", .tokenizer = gqa, .kind = DATA_PAIRS};
     for (size_t n = 3; n < len; n += 5) {
         assert_true(file_write_whole(DIR "/cut.jsonl.gz", bytes, n));
         err_clear();
@@ -430,7 +431,7 @@ static void test_hh(void **state)
     struct hf_tokenizer *t = hf_tokenizer_load(TEST_SHARED "/models/hh-llama");
     if (!t) fail_msg("%s", err_message());
     struct data_set set;
-    struct data_params p = {.path = path, .tokenizer = t, .pairs = true};
+    struct data_params p = {.path = path, .tokenizer = t, .kind = DATA_PAIRS};
     expect_loaded(data_load(&set, &p));
     assert_int_equal(set.report.read, 1900);
     assert_int_equal(set.report.kept, 1900);

@@ -10,15 +10,17 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
-enum mode { PAIRS, SFT, SFT_WHOLE };
+enum mode { PAIRS, SFT, SFT_WHOLE, KTO };
 
 static bool read_row(struct data_record *r, cJSON **row, const char *json, enum mode mode)
 {
     *row = json_parse(json, strlen(json), "row");
     if (!*row) fail_msg("%s: %s", json, err_message());
-    return data_record_read(r, *row, mode == PAIRS, mode != SFT_WHOLE);
+    static const enum data_kind kinds[] = {DATA_PAIRS, DATA_TEXTS, DATA_TEXTS, DATA_UNPAIRED};
+    return data_record_read(r, *row, kinds[mode], mode != SFT_WHOLE);
 }
 
 // ---- texts ----
@@ -93,6 +95,15 @@ static void test_texts(void **state)
          "{\"chosen\":\"\\n\\nHuman: a\\n\\nAssistant: b\"}",
          "\n\nHuman: a\n\nAssistant:",
          {"\n\nHuman: a\n\nAssistant: b", NULL}},
+        {KTO, "{\"prompt\":\"Q\",\"completion\":\" A\",\"label\":true}", "Q", {"Q A", NULL}},
+        // a pair is two rows, whose prompt is what both begin with
+        {KTO, "{\"prompt\":\"Q:\",\"chosen\":\" a\",\"rejected\":\" b\"}", "Q:", {"Q: a", "Q: b"}},
+        {KTO, "{\"chosen\":\"a b\",\"rejected\":\"a c\",\"completion\":null}", "a", {"a b", "a c"}},
+        // completion and label say more than a pair beside them
+        {KTO,
+         "{\"prompt\":\"Q\",\"completion\":\" A\",\"label\":0,\"chosen\":\"x\",\"rejected\":\"y\"}",
+         "Q",
+         {"Q A", NULL}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct text_case *c = &cases[i];
@@ -181,6 +192,22 @@ static void test_messages(void **state)
          "u:q",
          {"u:q a:x", NULL}},
         {SFT, "{\"chosen\":[" U("q") "," A("x") "]}", "u:q", {"u:q a:x", NULL}},
+        {KTO,
+         "{\"prompt\":[" U("q") "],\"completion\":[" A("x") "],\"label\":false}",
+         "u:q",
+         {"u:q a:x", NULL}},
+        {KTO,
+         "{\"prompt\":\"q\",\"completion\":[" A("x") "],\"label\":1}",
+         "u:q",
+         {"u:q a:x", NULL}},
+        {KTO,
+         "{\"completion\":[" U("q") "," A("x") "," U("r") "," A("y") "],\"label\":1}",
+         "u:q a:x u:r",
+         {"u:q a:x u:r a:y", NULL}},
+        {KTO,
+         "{\"chosen\":[" U("q") "," A("x") "],\"rejected\":[" U("q") "," A("y") "]}",
+         "u:q",
+         {"u:q a:x", "u:q a:y"}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct list_case *c = &cases[i];
@@ -194,6 +221,35 @@ static void test_messages(void **state)
         data_record_finish(&r);
         cJSON_Delete(row);
     }
+}
+
+// ---- labels ----
+
+static void test_labels(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *label;
+        uint32_t value;
+    } cases[] = {{"true", 1}, {"false", 0}, {"1", 1}, {"0", 0}, {"1.0", 1}, {"-0.0", 0}};
+    struct data_record r;
+    cJSON *row;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char json[128];
+        snprintf(json, sizeof json, "{\"prompt\":\"p\",\"completion\":\"c\",\"label\":%s}",
+                 cases[i].label);
+        if (!read_row(&r, &row, json, KTO)) fail_msg("%s: %s", json, err_message());
+        assert_int_equal(r.label[0], cases[i].value);
+        assert_int_equal(r.rows, 1);
+        data_record_finish(&r);
+        cJSON_Delete(row);
+    }
+    assert_true(read_row(&r, &row, "{\"chosen\":\"a b\",\"rejected\":\"a c\",\"label\":0}", KTO));
+    assert_int_equal(r.rows, 2);
+    assert_int_equal(r.label[0], 1);
+    assert_int_equal(r.label[1], 0);
+    data_record_finish(&r);
+    cJSON_Delete(row);
 }
 
 // ---- failures ----
@@ -233,6 +289,26 @@ static void test_failures_name_the_field(void **state)
         {SFT, "{\"text\":[]}", {"'text'", "found a list"}},
         {SFT, "{\"messages\":\"x\"}", {"'messages'", "found a string"}},
         {SFT, "{\"other\":1}", {"missing field 'text'", "found: other"}},
+        {KTO, "{\"prompt\":\"p\",\"completion\":\"c\"}", {"missing field 'label'", "for KTO"}},
+        {KTO, "{\"prompt\":\"p\",\"label\":true}", {"missing field 'completion'", "prompt, label"}},
+        {KTO, "{\"completion\":\"c\",\"label\":true}", {"missing field 'prompt'"}},
+        {KTO,
+         "{\"prompt\":\"p\",\"completion\":\"c\",\"label\":\"true\"}",
+         {"'label'", "true or false", "found a string"}},
+        {KTO,
+         "{\"prompt\":\"p\",\"completion\":\"c\",\"label\":null}",
+         {"missing field 'label'", "label (null)"}},
+        {KTO,
+         "{\"prompt\":\"p\",\"completion\":\"c\",\"label\":2}",
+         {"'label'", "found another number"}},
+        {KTO,
+         "{\"prompt\":\"p\",\"completion\":\"c\",\"label\":0.5}",
+         {"'label'", "found another number"}},
+        {KTO,
+         "{\"prompt\":\"p\",\"completion\":3,\"label\":1}",
+         {"'completion'", "found a number"}},
+        {KTO, "{\"chosen\":\"c\",\"label\":true}", {"missing field 'rejected'"}},
+        {KTO, "{\"rejected\":\"c\"}", {"missing field 'chosen'"}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct data_record r;
@@ -252,6 +328,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_labels),
         cmocka_unit_test(test_failures_name_the_field),
     };
     return cmocka_run_group_tests_name("records", tests, NULL, NULL);

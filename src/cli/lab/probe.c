@@ -175,7 +175,7 @@ bool lab_accuracy(double *accuracy, const char *path, const struct api_model *mo
     train_config_init(&config);
     bool ok = data_load(&set, &(struct data_params){.path = path,
                                                     .tokenizer = model->tokenizer,
-                                                    .pairs = true,
+                                                    .kind = DATA_PAIRS,
                                                     .completion_only = true,
                                                     .max_length = TOKENS_AT_ONCE / 2}) &&
               (st = open_stepper(&config, model, start)) != NULL &&
