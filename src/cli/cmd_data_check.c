@@ -3,8 +3,10 @@
 #include "cli/command.h"
 #include "cli/output.h"
 #include "data/dataset.h"
+#include "data/padding.h"
 #include "train/example.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,8 +28,9 @@ static void add_lengths(struct cli_table *t, const char *name, uint32_t *lengths
         cli_cell(t, "%u", lengths[(count - 1) * (size_t)percentiles[i] / 100]);
 }
 
-static void print_lengths(const struct data_set *set, bool pairs)
+static void print_lengths(const struct data_set *set)
 {
+    bool pairs = set->kind == DATA_PAIRS;
     static const char *const header[] = {"tokens", "least", "median", "90 %", "99 %", "most"};
     size_t count = set->rows.count;
     uint32_t *lengths[4];
@@ -52,6 +55,32 @@ static void print_lengths(const struct data_set *set, bool pairs)
     cli_table_print(&t);
     for (int k = 0; k < 4; k++)
         mem_free(lengths[k]);
+}
+
+// ---- padding ----
+
+static void add_tokens(struct cli_table *t, const char *name, uint64_t tokens, uint64_t padded)
+{
+    char text[32];
+    cli_cell(t, "%s", name);
+    cli_cell(t, "%s", str_thousands(text, tokens));
+    cli_cell(t, "%.3f", (double)tokens / (double)padded);
+}
+
+static void print_padding(const struct data_set *set, uint32_t batch_size)
+{
+    struct data_token_counts c = data_count_tokens(set, batch_size);
+    struct cli_table t = {.align = "lrr"};
+    cli_cell(&t, "tokens of one pass over all rows");
+    cli_cell(&t, "tokens");
+    cli_cell(&t, "ratio");
+    char name[64];
+    snprintf(name, sizeof name, "padded, in batches of %u", batch_size);
+    add_tokens(&t, name, c.padded, c.padded);
+    add_tokens(&t, "in the rows", c.rows, c.padded);
+    add_tokens(&t, "computed here", c.slots, c.padded);
+    out_text("\n");
+    cli_table_print(&t);
 }
 
 // ---- rows ----
@@ -80,13 +109,13 @@ struct keyed {
 // Orders by content; 0 for rows of the same tokens.
 static int compare_content(const struct keyed *x, const struct keyed *y)
 {
-    const uint32_t a[3] = {x->row->prompt, x->row->completion[0], x->row->completion[1]};
-    const uint32_t b[3] = {y->row->prompt, y->row->completion[0], y->row->completion[1]};
+    const struct data_row *p = x->row, *q = y->row;
+    const uint32_t a[4] = {p->prompt, p->completion[0], p->completion[1], p->label};
+    const uint32_t b[4] = {q->prompt, q->completion[0], q->completion[1], q->label};
     int order = memcmp(a, b, sizeof a);
     if (order) return order;
     const int32_t *ids = x->set->ids.items;
-    return memcmp(ids + x->row->first, ids + y->row->first,
-                  ((size_t)a[0] + a[1] + a[2]) * sizeof *ids);
+    return memcmp(ids + p->first, ids + q->first, ((size_t)a[0] + a[1] + a[2]) * sizeof *ids);
 }
 
 static int compare_rows(const void *a, const void *b)
@@ -126,6 +155,9 @@ static void print_counts(const struct data_set *set, const char *path)
 {
     const struct data_report *r = &set->report;
     out_printf("%s: %zu rows read, %zu kept\n", path, r->read, r->kept);
+    if (set->kind == DATA_UNPAIRED)
+        out_printf("  %-34s %8zu\n  %-34s %8zu\n", "desirable", r->desirable, "undesirable",
+                   r->undesirable);
     print_places(set, "dropped: prompt too long", r->prompt_too_long.items,
                  r->prompt_too_long.count);
     print_places(set, "dropped: completions identical", r->identical.items, r->identical.count);
@@ -137,29 +169,44 @@ static void print_counts(const struct data_set *set, const char *path)
 
 // ---- the command ----
 
+static bool choose_kind(const struct cli_args *a, enum data_kind *kind)
+{
+    bool pairs = cli_flag(a, "pairs"), sft = cli_flag(a, "sft"), kto = cli_flag(a, "kto");
+    *kind = sft ? DATA_TEXTS : kto ? DATA_UNPAIRED : DATA_PAIRS;
+    if (pairs + sft + kto <= 1) return true;
+    return err_user("--pairs, --sft and --kto contradict each other: give one of them");
+}
+
+static void print_example(const struct hf_tokenizer *tokenizer, const struct data_set *set)
+{
+    const struct data_row *row = &set->rows.items[0];
+    struct str example = {0};
+    train_example_text(tokenizer, set, row, false, &example);
+    out_printf("\nline %u (scored tokens stand in [[ ]]):\n%s", row->line, str_text(&example));
+    str_finish(&example);
+}
+
 static bool run(struct cli *cli)
 {
     const struct cli_args *a = &cli->args;
-    bool sft = cli_flag(a, "sft"), pairs = !sft;
-    if (sft && cli_flag(a, "pairs")) return err_user("--pairs and --sft contradict each other");
+    enum data_kind kind;
+    if (!choose_kind(a, &kind)) return false;
     struct hf_tokenizer *tokenizer = hf_tokenizer_load(cli_text(a, "model"));
     struct data_set set = {0};
     const struct data_params params = {
         .path = a->positional,
         .tokenizer = tokenizer,
-        .kind = pairs ? DATA_PAIRS : DATA_TEXTS,
+        .kind = kind,
         .completion_only = true,
         .max_length = (uint32_t)cli_int(a, "max_length"),
     };
     bool ok = tokenizer && data_load(&set, &params);
     if (ok) {
-        struct str example = {0};
         print_counts(&set, a->positional);
-        print_lengths(&set, pairs);
-        const struct data_row *row = &set.rows.items[0];
-        train_example_text(tokenizer, &set, row, pairs, false, &example);
-        out_printf("\nline %u (scored tokens stand in [[ ]]):\n%s", row->line, str_text(&example));
-        str_finish(&example);
+        print_lengths(&set);
+        print_padding(&set, (uint32_t)cli_int(a, "batch_size"));
+        print_example(tokenizer, &set);
+        data_check_balance(&set.report, 1, 1);
     }
     data_finish(&set);
     hf_tokenizer_destroy(tokenizer);
@@ -172,6 +219,10 @@ static const struct cli_option options[] = {
      .help = "tokens of prompt and completion together"},
     {"pairs", CLI_FLAG, .help = "the rows are preferences, chosen and rejected (the default)"},
     {"sft", CLI_FLAG, .help = "the rows are texts for method sft"},
+    {"kto", CLI_FLAG,
+     .help = "the rows are labelled completions for method kto, or pairs read as such"},
+    {"batch_size", CLI_INT, "N", "8", 1, 1 << 20,
+     .help = "rows of a batch, for the tokens that padding would cost"},
     {0},
 };
 
@@ -181,7 +232,8 @@ const struct cli_command cli_command_data_check = {
     .synopsis = "FILE --model DIR [options]",
     .details =
         "Reads the file as train would: counts, lengths in tokens, rows that would be dropped\n"
-        "or cut, repeated rows, and one row as the model sees it.",
+        "or cut, repeated rows, tokens computed beside those of a trainer that pads its batches,\n"
+        "and one row as the model sees it.",
     .positional = "FILE",
     .options = options,
     .run = run,

@@ -58,8 +58,9 @@ static void append_part(const struct hf_tokenizer *tokenizer, const char *name, 
 }
 
 void train_example_text(const struct hf_tokenizer *tokenizer, const struct data_set *set,
-                        const struct data_row *row, bool pairs, bool score_prompt, struct str *out)
+                        const struct data_row *row, bool score_prompt, struct str *out)
 {
+    bool pairs = set->kind == DATA_PAIRS;
     // The first token of all has nothing that predicts it.
     uint32_t unscored = row->prompt ? 0 : 1;
     if (row->prompt)
@@ -70,15 +71,17 @@ void train_example_text(const struct hf_tokenizer *tokenizer, const struct data_
     if (pairs)
         append_part(tokenizer, "rejected", data_completion_ids(set, row, 1), row->completion[1],
                     unscored, out);
+    if (set->kind == DATA_UNPAIRED)
+        str_appendf(out, "  label    %s\n", row->label ? "desirable" : "undesirable");
 }
 
 void train_show_example(const struct train_run *run)
 {
     const struct data_row *row = &run->train.rows.items[0];
-    bool pairs = run->config->method == TRAIN_DPO;
+    bool texts = run->train.kind == DATA_TEXTS;
     struct str text = {0};
-    train_example_text(run->tokenizer, &run->train, row, pairs,
-                       !pairs && !run->config->completion_only, &text);
+    train_example_text(run->tokenizer, &run->train, row, texts && !run->config->completion_only,
+                       &text);
     log_info("example: %s, line %u (scored tokens stand in [[ ]])", run->train.files[row->file],
              row->line);
     for (char *line = text.data, *end; line && (end = strchr(line, '\n')); line = end + 1) {

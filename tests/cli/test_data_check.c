@@ -55,6 +55,61 @@ static void test_counts(void **state)
     assert_int_equal(count_of("prompt too long"), 0);
 }
 
+// In this tokenizer these letters do not merge: "xyz" and the end token are 4 tokens.
+static void test_tokens_beside_padding(void **state)
+{
+    (void)state;
+    const char *path = work_write(
+        "padding.jsonl", "{\"prompt\": \"xyz\", \"chosen\": \"bc\", \"rejected\": \"b\"}\n"
+                         "{\"prompt\": \"x\", \"chosen\": \"b\", \"rejected\": \"cba\"}\n"
+                         "{\"prompt\": \"xy\", \"chosen\": \"bcb\", \"rejected\": \"b\"}\n");
+    // lengths 6, 5; 3, 5; 6, 4, whence 29; slots 3+2+1, 1+1+3, 2+3+1
+    RUN(&p, "data", "check", path, "--model", MODEL, "--batch_size", "2");
+    expect_code(&p, 0);
+    assert_int_equal(count_of("padded, in batches of 2"), 36);
+    assert_int_equal(count_of("in the rows"), 29);
+    assert_int_equal(count_of("computed here"), 17);
+    expect_out(&p, "  0.472\n");
+    RUN(&p, "data", "check", path, "--model", MODEL, "--batch_size", "1");
+    assert_int_equal(count_of("padded, in batches of 1"), 34);
+    // as unpaired rows 6, 3, 6 and 5, 5, 4: in file order
+    RUN(&p, "data", "check", path, "--model", MODEL, "--batch_size", "2", "--kto");
+    expect_out(&p, "6 rows read, 6 kept");
+    assert_int_equal(count_of("padded, in batches of 2"), 34);
+    assert_int_equal(count_of("computed here"), 23);
+    RUN(&p, "data", "check", path, "--model", MODEL, "--batch_size", "0");
+    expect_error(&p, 2);
+}
+
+static void test_unpaired(void **state)
+{
+    (void)state;
+    const char *path =
+        work_write("kto.jsonl", "{\"prompt\": \"a\", \"completion\": \" x y\", \"label\": true}\n"
+                                "{\"prompt\": \"a\", \"completion\": \" x y\", \"label\": false}\n"
+                                "{\"prompt\": \"a\", \"completion\": \" x y\", \"label\": 1}\n"
+                                "{\"prompt\": \"b\", \"completion\": \" x y\", \"label\": true}\n");
+    RUN(&p, "data", "check", path, "--model", MODEL, "--kto");
+    expect_code(&p, 0);
+    assert_int_equal(count_of("  desirable"), 3);
+    assert_int_equal(count_of("  undesirable"), 1);
+    assert_int_equal(count_of("repeated rows (kept)"), 1); // line 2 says something else
+    expect_out(&p, "lines 3\n");
+    expect_out(&p, "label    desirable");
+    expect_err(&p, "desirable_weight to 0.33 ... 0.44");
+    RUN(&p, "data", "check", path, "--model", MODEL);
+    expect_error(&p, 2);
+    expect_err(&p, "line 1: missing field 'chosen'");
+    const char *bad = work_write(
+        "label.jsonl", "{\"prompt\": \"a\", \"completion\": \" x\", \"label\": \"yes\"}\n");
+    RUN(&p, "data", "check", bad, "--model", MODEL, "--kto");
+    expect_error(&p, 2);
+    expect_err(&p, "label.jsonl: line 1: 'label'");
+    RUN(&p, "data", "check", path, "--model", MODEL, "--kto", "--sft");
+    expect_error(&p, 2);
+    expect_err(&p, "contradict");
+}
+
 static void test_too_long(void **state)
 {
     (void)state;
@@ -119,6 +174,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fixture),
         cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_tokens_beside_padding),
+        cmocka_unit_test(test_unpaired),
         cmocka_unit_test(test_too_long),
         cmocka_unit_test(test_mistakes),
     };

@@ -36,10 +36,10 @@ static void put_row(struct data_set *set, const char *prompt, const char *first,
 static void expect_text(const char *prompt, const char *first, const char *second,
                         bool score_prompt, const char *parts[])
 {
-    struct data_set set = {0};
+    struct data_set set = {.kind = second ? DATA_PAIRS : DATA_TEXTS};
     struct str text = {0};
     put_row(&set, prompt, first, second);
-    train_example_text(tokenizer, &set, &set.rows.items[0], second != NULL, score_prompt, &text);
+    train_example_text(tokenizer, &set, &set.rows.items[0], score_prompt, &text);
     for (; *parts; parts++)
         if (!strstr(str_text(&text), *parts)) fail_msg("'%s' is not in:\n%s", *parts, text.data);
     size_t lines = 0;
@@ -83,10 +83,10 @@ static void long_texts_are_cut_in_the_middle(void **state)
     char text[3001] = "";
     for (int i = 0; i < 1000; i++)
         strcat(text, i < 10 ? "beg" : i >= 990 ? "end" : "\xe2\x82\xac"); // three bytes each
-    struct data_set set = {0};
+    struct data_set set = {.kind = DATA_TEXTS};
     struct str out = {0};
     put_row(&set, "", text, NULL);
-    train_example_text(tokenizer, &set, &set.rows.items[0], false, false, &out);
+    train_example_text(tokenizer, &set, &set.rows.items[0], false, &out);
     assert_true(out.len < 600);
     assert_non_null(strstr(str_text(&out), "begbeg"));
     assert_non_null(strstr(str_text(&out), " [...] "));
