@@ -87,7 +87,7 @@ static bool take_scalar(struct reader *r, const yaml_event_t *e, const char *key
 {
     if (memchr(e->data.scalar.value, 0, e->data.scalar.length))
         return err_user("%s: %s: the value holds a NUL character", where, key);
-    if (is_null(e) && (train_key_find(key) || strcmp(key, TRAIN_SCHEDULE_KWARGS) == 0))
+    if (is_null(e) && (train_key_find(key) || train_key_is_foreign(key)))
         return true; // null: the default
     return train_config_set(r->config, key, (const char *)e->data.scalar.value, where);
 }

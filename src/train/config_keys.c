@@ -122,6 +122,8 @@ const struct train_key train_keys[] = {
 // clang-format on
 const size_t train_key_count = sizeof train_keys / sizeof *train_keys;
 
+#define NOTHING "null|none|None"
+
 // Keys a TRL user may carry along: accepted at a value that asks for what this program does anyway
 // ("*": at any, as they say how to do what another key, refused here, would ask for).
 static const struct train_foreign_key foreign_keys[] = {
@@ -136,8 +138,32 @@ static const struct train_foreign_key foreign_keys[] = {
     {"lora_target_modules", "*", NULL},
     {"use_rslora", "*", NULL},
     {"optim", "adamw|adamw_torch|adamw_torch_fused", "the optimiser is AdamW"},
-    {"remove_unused_columns", "*", NULL},
     {"report_to", "none", "metrics go to metrics.jsonl in output_dir"},
+    {"save_strategy", "steps", "give save_steps (0: at the end only)"},
+    {"logging_strategy", "steps", "give logging_steps"},
+    {"logging_first_step", "false", "lines come every logging_steps"},
+    {"train_sampling_strategy", "random", "rows are shuffled in each epoch"},
+    {"group_by_length", "false", "rows are packed, not padded"},
+    {"disable_dropout", "true", "there is no dropout"},
+    {"activation_offloading", "false", "activations stay on the device"},
+    {"trust_remote_code", "false", "models are of the families the program knows"},
+    {"push_to_hub", "false", "the model stays in output_dir"},
+    {"generate_during_eval", "false", "give eval_prompts, a file of prompts"},
+    {"rpo_alpha", NOTHING, "give loss_type: [sigmoid, sft] and loss_weights: [1, ALPHA]"},
+    {"reference_free", "false", "set method: cpo, which has no reference"},
+    {"max_prompt_length", NOTHING, "max_length is for prompt and completion together"},
+    {"max_completion_length", NOTHING, "max_length is for prompt and completion together"},
+    {"padding_free", "*", NULL}, // packing is
+    {"pad_to_multiple_of", "*", NULL},
+    {"precompute_ref_batch_size", "*", NULL},
+    {"dataset_num_proc", "*", NULL},
+    {"dataloader_num_workers", "*", NULL},
+    {"remove_unused_columns", "*", NULL},
+    {"run_name", "*", NULL},
+    {"full_determinism", "*", NULL}, // each run is
+    {"use_liger_kernel", "*", NULL},
+    {"torch_compile", "*", NULL},
+    {"attn_implementation", "*", NULL},
 };
 
 const struct train_foreign_key *train_foreign_key_find(const char *name)

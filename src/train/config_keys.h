@@ -6,6 +6,9 @@
 
 #define TRAIN_NO_MAX 1e38 // of float: "at least" alone is told to the user
 #define TRAIN_SCHEDULE_KWARGS "lr_scheduler_kwargs"
+// Place of `alphapo` among loss_type's choices, behind the types of shaders/args.h: another name
+// for simpo with cpo_alpha 0.
+#define TRAIN_ALPHAPO 21
 
 struct train_foreign_key {
     const char *name;
@@ -23,5 +26,9 @@ const char *train_key_nearest(const char *name);
 // Position of `value` among "a|b|c", or -1; the text at a position, appended to `out`.
 int64_t train_choice_index(const char *choices, const char *value);
 void train_choice_append(const char *choices, int64_t index, struct str *out);
+
+// Parts of train_config_check(), of a resolved configuration: refusals, then what has no effect.
+bool train_config_check_loss(const struct train_config *c);
+void train_config_warn_loss(const struct train_config *c);
 
 #endif

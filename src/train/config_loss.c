@@ -1,10 +1,7 @@
 // What the keys say about the loss.
-#include "train/config.h"
+#include "train/config_keys.h"
 
 #include "args.h" // the folder shaders/
-
-// Place of `alphapo` among loss_type's choices, behind the types that kernels know.
-#define ALPHAPO (UNPAIRED_APO_ZERO + 1)
 
 bool train_config_has_reference(const struct train_config *c)
 {
@@ -12,7 +9,7 @@ bool train_config_has_reference(const struct train_config *c)
     bool has = c->loss_types == 0; // the method's own
     for (size_t i = 0; i < c->loss_types; i++)
         has = has || (c->loss_type[i] != PREF_SFT && c->loss_type[i] != PREF_SIMPO &&
-                      c->loss_type[i] != PREF_ORPO && c->loss_type[i] != ALPHAPO);
+                      c->loss_type[i] != PREF_ORPO && c->loss_type[i] != TRAIN_ALPHAPO);
     return has;
 }
 
@@ -22,9 +19,8 @@ void train_config_resolve(struct train_config *c)
         c->loss_type[0] = c->method == TRAIN_KTO ? UNPAIRED_KTO : PREF_SIGMOID;
         c->loss_types = 1;
     }
-    for (size_t i = 0; i < c->loss_types; i++) {
-        if (c->loss_type[i] != ALPHAPO) continue;
-        c->loss_type[i] = PREF_SIMPO;
+    if (c->method == TRAIN_CPO && c->loss_types == 1 && c->loss_type[0] == TRAIN_ALPHAPO) {
+        c->loss_type[0] = PREF_SIMPO;
         c->cpo_alpha = 0;
     }
     if (!c->sync_ref_model_given && !train_config_has_reference(c)) c->sync_ref_model = false;

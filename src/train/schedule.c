@@ -23,7 +23,7 @@ struct train_schedule_plan train_schedule_make(const struct train_config *c, int
     };
     if (p.type == TRAIN_COSINE_WITH_MIN_LR) {
         p.lowest = isnan(c->min_lr) ? c->min_lr_rate : c->min_lr / c->learning_rate;
-        if (isnan(p.lowest)) p.lowest = 0;
+        if (isnan(p.lowest)) p.lowest = 0; // not given; or a rate of 0, of which there is no share
     }
     if (p.type == TRAIN_WARMUP_STABLE_DECAY) {
         p.lowest = c->min_lr_ratio;
