@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "train/metrics.h"
 
 #include <math.h>
 #include <string.h>
@@ -136,6 +137,27 @@ static bool check_eval_strategy(const struct train_config *c)
     return true;
 }
 
+static bool check_best_metric(const struct train_config *c)
+{
+    const char *name = train_config_best_metric(c), *offered[METRIC_COUNT];
+    enum train_metric metric = train_metric_find(name);
+    struct train_metric_rules rules = train_metric_rules_of(c);
+    if (metric < METRIC_COUNT && train_metric_offered(&rules, metric)) return true;
+    size_t count = 0;
+    struct str all = {0};
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        if (!train_metric_offered(&rules, (enum train_metric)i)) continue;
+        str_appendf(&all, "%s%s", count ? ", " : "", train_metric_names[i]);
+        offered[count++] = train_metric_names[i];
+    }
+    const char *nearest = str_nearest(name, offered, count);
+    err_user("metric_for_best_model: evaluation has no '%s'%s%s%s; it has %s", name,
+             nearest ? ": did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "",
+             str_text(&all));
+    str_finish(&all);
+    return false;
+}
+
 static bool check_evaluation(const struct train_config *c)
 {
     if (!check_eval_strategy(c)) return false;
@@ -153,7 +175,7 @@ static bool check_evaluation(const struct train_config *c)
                                                      : NULL;
     if (often && c->eval_steps == 0)
         return err_user("%s needs evaluations during the run: set eval_steps", often);
-    return true;
+    return check_best_metric(c);
 }
 
 // ---- files ----
