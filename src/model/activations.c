@@ -97,6 +97,7 @@ void model_activations_layout(struct model_activations *a, const struct model_co
     a->lse = floats(arena, S, 1);
     a->entropy = floats(arena, S, 1);
     a->is_argmax = floats(arena, S, 1);
+    a->collision = params->collision ? floats(arena, S, 1) : 0;
     a->norm = floats(arena, T, C);
     a->hidden = floats(arena, T, c->ffn);
     a->chunk_rows = chunk_rows(c, params);

@@ -27,6 +27,7 @@ struct model_activations {
     vk_addr final_rstd;                    // [S]
     vk_addr final_norm;                    // [S, C]
     vk_addr logp, lse, entropy, is_argmax; // [S]
+    vk_addr collision;                     // [S] log sum p^2; 0 where not asked for
 
     // Scratch.
     vk_addr norm;   // [T, C] normalised rows
@@ -51,6 +52,7 @@ struct model_activations {
 struct model_activation_params {
     uint32_t tokens, scored; // T, S
     bool training;           // keep what backward needs
+    bool collision;          // the head's log sum p^2 is wanted
     uint64_t logits_bytes;   // budget of a chunk of logits; 0: 64 MiB
 };
 

@@ -66,7 +66,7 @@ void model_batch_layout(struct model_batch *b, struct vk_arena *arena, uint32_t 
 }
 
 bool model_batch_upload(const struct model_batch *b, struct vk_device *device,
-                        const struct data_pack *pack, uint32_t first_row)
+                        const struct data_pack *pack, const struct model_batch_place *place)
 {
     CHECK(pack->token_capacity == b->tokens && pack->scored_capacity == b->scored &&
           pack->sequence_capacity == b->sequences);
@@ -76,7 +76,10 @@ bool model_batch_upload(const struct model_batch *b, struct vk_device *device,
                                  .sequences = pack->sequences,
                                  .rows = pack->rows,
                                  .unique = pack->unique,
-                                 .first_row = first_row};
+                                 .first_row = place->first_row,
+                                 .batch_first = place->batch_first,
+                                 .batch_rows = place->batch_rows,
+                                 .batch_tokens = place->batch_tokens};
     const void *sources[FIELDS] = {
         &counts,
         pack->ids,

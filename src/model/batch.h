@@ -24,9 +24,15 @@ struct model_batch {
 void model_batch_layout(struct model_batch *b, struct vk_arena *arena, uint32_t tokens,
                         uint32_t scored, uint32_t sequences);
 
+// Where a pack stands in its step and its batch; see struct pack_counts.
+struct model_batch_place {
+    uint32_t first_row;               // rows of the step in earlier packs
+    uint32_t batch_first, batch_rows; // the rows of its batch within the step
+    uint32_t batch_tokens;            // chosen tokens of its batch
+};
+
 // Queues the copy of a closed pack to the device, in order with submissions. Capacities must match.
-// `first_row`: rows of the step that earlier packs held (pack_counts.first_row).
 bool model_batch_upload(const struct model_batch *b, struct vk_device *device,
-                        const struct data_pack *pack, uint32_t first_row);
+                        const struct data_pack *pack, const struct model_batch_place *place);
 
 #endif

@@ -84,7 +84,8 @@ void model_forward(struct vk_seq *s, const struct model_pass *p, const struct mo
                                            .live = b->live_scored});
     op_head_fwd(s, &(struct op_head){.x = a->final_norm, .w = w->head, .targets = b->scored_target,
                                      .logp = a->logp, .lse = a->lse, .entropy = a->entropy,
-                                     .is_argmax = a->is_argmax, .logits = a->logits,
+                                     .is_argmax = a->is_argmax, .collision = a->collision,
+                                     .logits = a->logits,
                                      .rows = b->scored, .cols = c->channels, .vocab = c->vocab,
                                      .chunk_rows = a->chunk_rows, .live = b->live_scored});
 }

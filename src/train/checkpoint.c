@@ -56,12 +56,13 @@ static bool write_weights(struct train_run *run, const char *dir)
     char *reference = file_join(dir, "reference.safetensors");
     char *scores = file_join(dir, "start_logps.safetensors");
     const struct model_weights_part moments[] = {{&run->m, "exp_avg."}, {&run->v, "exp_avg_sq."}};
-    const struct model_weights_part ref = {&run->ref, ""};
     bool ok = model_weights_save(moments, 2, optimizer, DTYPE_F32, NULL);
-    if (run->has_ref) {
-        ok = ok && model_weights_save(&ref, 1, reference, DTYPE_F32, NULL);
-        ok = ok && train_scores_save(&run->start_train, &run->start_eval, scores);
+    if (ok && run->has_ref) {
+        const struct model_weights_part ref = {train_run_reference(run), ""};
+        ok = ref.weights && model_weights_save(&ref, 1, reference, DTYPE_F32, NULL);
     }
+    if (run->start_train.values)
+        ok = ok && train_scores_save(&run->start_train, &run->start_eval, scores);
     mem_free(optimizer);
     mem_free(reference);
     mem_free(scores);
@@ -145,8 +146,9 @@ static bool check_dataset(const cJSON *root, const struct data_set *set, const c
 // A resumed run equals an uninterrupted one only under the same settings.
 static void warn_changes(const struct train_run *run, const cJSON *config)
 {
-    static const char *const harmless[] = {"resume_from_checkpoint", "overwrite_output_dir",
-                                           "output_dir", "save_steps", "save_total_limit"};
+    static const char *const harmless[] = {
+        "resume_from_checkpoint", "overwrite_output_dir", "output_dir", "save_steps",
+        "save_total_limit",       "ref_offload"};
     for (size_t i = 0; config && i < train_key_count; i++) {
         const char *before = NULL, *name = train_keys[i].name;
         bool skip = false;
@@ -196,9 +198,11 @@ static bool load_weights(struct train_run *run, const char *dir)
               model_weights_load(&run->m, optimizer, "exp_avg.") &&
               model_weights_load(&run->v, optimizer, "exp_avg_sq.");
     if (run->has_ref)
-        ok = ok && model_weights_load(&run->ref, reference, "") &&
-             train_scores_load(&run->start_train, run->train.rows.count, &run->start_eval,
-                               run->eval.rows.count, scores);
+        ok = ok && model_weights_load(run->offloaded ? &run->grad : &run->ref, reference, "") &&
+             (!run->offloaded || train_offload_keep(&run->offload));
+    if (run->config->method != TRAIN_SFT)
+        ok = ok && train_scores_load(&run->start_train, run->train.rows.count, &run->start_eval,
+                                     run->eval.rows.count, scores);
     mem_free(optimizer);
     mem_free(reference);
     mem_free(scores);

@@ -20,14 +20,6 @@ static bool require(const char *value, const char *key)
 static const struct {
     const char *key, *available;
 } not_yet_wired[] = {
-    {"method", "dpo|sft"},
-    {"loss_type", "null|sigmoid"},
-    {"loss_weights", "null"},
-    {"ld_alpha", "1"},
-    {"f_divergence_type", "reverse_kl"},
-    {"use_weighting", "false"},
-    {"ref_offload", "auto|off"},
-    {"precompute_ref_log_probs", "false"},
     {"per_device_eval_batch_size", "8"},
     {"eval_on_start", "false"},
     {"load_best_model_at_end", "false"},

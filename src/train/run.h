@@ -33,11 +33,18 @@ struct train_run {
     struct model_layout layout;
     struct model_weights policy, ref, grad, m, v;
     bool has_ref;
+    bool offloaded;                 // the reference visits the device; `ref` is empty
+    struct train_offloaded offload; // of such a reference
+    struct train_visits {
+        int64_t count;
+        double seconds;
+    } visits;
     bool ref_is_start; // reference and policy began as the same model
     struct train_stepper *stepper;
     struct train_scores start_train, start_eval;
     struct train_schedule_plan schedule;
-    uint32_t rows_per_step, token_budget;
+    uint32_t rows_per_step, rows_at_once; // the second also as many as an evaluation takes at once
+    uint32_t token_budget;
     int64_t steps_per_epoch, total_steps;
     uint32_t *order; // permutation of the epoch in `order_epoch`
     int64_t order_epoch;
@@ -56,12 +63,26 @@ struct train_run {
 bool train_run_init(struct train_run *run, const struct train_config *config,
                     const struct train_hooks *hooks);
 void train_run_finish(struct train_run *run);
+// The stepper's parameters. Before there are weights they serve for its size alone.
+struct train_stepper_params train_run_stepper_params(struct train_run *run);
+// The reference on the device, wherever it lives; NULL on failure.
+struct model_weights *train_run_reference(struct train_run *run);
 // Rows of optimiser step `step` (from 0): writes them and returns how many there are.
 uint32_t train_run_rows(struct train_run *run, int64_t step, const uint32_t **rows);
 
 // ---- plan.c: memory before the first allocation ----
-// Prints bytes by arena and refuses, with advice, what the device cannot hold.
-bool train_plan_check(const struct train_run *run);
+// Decides whether the reference stays on the device (run->offloaded), prints bytes by arena and
+// refuses, with advice, what the device cannot hold.
+bool train_plan_check(struct train_run *run);
+
+// ---- window.c: a reference that visits the device ----
+// Optimiser steps for which the reference stands still, from an update to the next one.
+int64_t train_window_length(const struct train_run *run);
+// Before step `index` (from 0) is queued: scores its rows and those of the steps behind it, as far
+// as the reference stands still and the scores fit. Nothing to do where the reference stays.
+bool train_window_fill(struct train_run *run, int64_t index);
+// Logs how often the reference came and what that cost.
+void train_window_report(const struct train_run *run);
 
 // ---- example.c: one decoded row with its scored tokens marked ----
 void train_show_example(const struct train_run *run);

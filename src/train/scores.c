@@ -12,6 +12,7 @@ bool train_scores_make(struct train_scores *s, struct train_stepper *st, const s
 {
     *s = (struct train_scores){MEM_ARRAY(float, set->rows.count * 2), set->rows.count};
     float *sums = MEM_ARRAY(float, (size_t)rows_at_once * 2);
+    uint32_t per_row = set->kind == DATA_PAIRS ? 2 : 1; // the second of a single one stays 0
     bool ok = true;
     for (size_t first = 0; ok && first < count; first += rows_at_once) {
         uint32_t n = (uint32_t)(count - first < rows_at_once ? count - first : rows_at_once);
@@ -22,8 +23,8 @@ bool train_scores_make(struct train_scores *s, struct train_stepper *st, const s
         }
         ok = train_stepper_score(st, set, order + first, n, sums);
         for (uint32_t i = 0; ok && i < n; i++) {
-            s->values[2 * (size_t)order[first + i]] = sums[2 * i];
-            s->values[2 * (size_t)order[first + i] + 1] = sums[2 * i + 1];
+            for (uint32_t j = 0; j < per_row; j++)
+                s->values[2 * (size_t)order[first + i] + j] = sums[i * per_row + j];
         }
     }
     mem_free(sums);

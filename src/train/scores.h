@@ -5,7 +5,8 @@
 #include "data/dataset.h"
 #include "train/stepper.h"
 
-// Sums for each row of a dataset: values[2 i], values[2 i + 1] are chosen and rejected of row i.
+// Sums for each row of a dataset: values[2 i], values[2 i + 1] are chosen and rejected of row i, or
+// its one completion and 0.
 struct train_scores {
     float *values;
     size_t rows;

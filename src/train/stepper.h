@@ -9,15 +9,22 @@
 #include "data/pack.h"
 #include "model/forward.h"
 #include "train/config.h"
+#include "train/offload.h"
 
 struct train_stepper;
+
+// What a method's rows are.
+enum data_kind train_data_kind(const struct train_config *config);
 
 struct train_stepper_params {
     struct vk_device *device;
     const struct train_config *config; // method, loss and optimiser settings
     const struct model_layout *layout;
     struct model_weights *policy;
-    struct model_weights *ref; // NULL: none (SFT); in evaluation pairs then have the policy
+    // The reference, or the arena that it visits. NULL: the method has none; or, in evaluation, the
+    // policy takes its place.
+    struct model_weights *ref;
+    struct train_offloaded *offload; // where the reference only visits `ref`, the gradient's arena
     struct model_weights *grad, *m, *v; // NULL: no training, scoring and evaluation only
     uint32_t tokens;                    // T of a pass; holds the longest row
     uint32_t rows; // rows of a step, or of a call of evaluate or score, at most
@@ -40,6 +47,16 @@ struct train_step {
     bool update_reference;
 };
 
+// A reference that only visits the device scores the rows of coming steps at one visit, while it
+// stands still. Each call scores one more step; the rows must be given to train_stepper_step() in
+// the same order. The log-probs are those that the step itself would have found, bit for bit: its
+// packs are scored as they will be trained on. Blocks.
+bool train_stepper_score_reference(struct train_stepper *st, const struct data_set *set,
+                                   const uint32_t *order, uint32_t count);
+// Steps scored and not trained on yet; bytes of their log-probs in host memory.
+uint32_t train_stepper_window_steps(const struct train_stepper *st);
+uint64_t train_stepper_window_bytes(const struct train_stepper *st);
+
 // Queues a step over rows `order[0..count)` of `set`: reference and policy forward, loss, backward
 // for every pass, then clipping, AdamW and the reference update. At most two steps may be queued
 // without being collected.
@@ -58,7 +75,8 @@ union train_row_metrics {
 bool train_stepper_collect(struct train_stepper *st, union train_row_metrics *rows,
                            struct step_results *results);
 
-// Losses and metrics of rows without training on them. Blocks.
+// Losses and metrics of rows without training on them: one batch, where the loss looks at batches.
+// Blocks.
 bool train_stepper_evaluate(struct train_stepper *st, const struct data_set *set,
                             const uint32_t *order, uint32_t count, union train_row_metrics *rows);
 

@@ -179,6 +179,7 @@ static bool queue(struct train_run *run, struct pending *p, int64_t index)
 {
     const struct train_config *c = run->config;
     const uint32_t *rows;
+    if (!train_window_fill(run, index)) return false;
     p->count = train_run_rows(run, index, &rows);
     memcpy(p->rows, rows, p->count * sizeof *rows);
     p->step = index + 1;
@@ -286,6 +287,7 @@ static bool finish(struct train_run *run)
 {
     char took[32];
     format_time(took, sys_seconds() - run->started);
+    train_window_report(run);
     if (!train_save_model(run, run->config->output_dir)) return false;
     log_info("done: %lld steps in %s; the model is in %s",
              (long long)(run->state.step - run->first_step), took, run->config->output_dir);

@@ -42,15 +42,11 @@ static bool check_reference_shape(const struct train_run *run)
 
 static bool load_data(struct train_run *run, struct data_set *set, const char *path)
 {
-    static const enum data_kind kinds[] = {[TRAIN_DPO] = DATA_PAIRS,
-                                           [TRAIN_CPO] = DATA_PAIRS,
-                                           [TRAIN_SFT] = DATA_TEXTS,
-                                           [TRAIN_KTO] = DATA_UNPAIRED};
     const struct train_config *c = run->config;
     struct data_params params = {
         .path = path,
         .tokenizer = run->tokenizer,
-        .kind = kinds[c->method],
+        .kind = train_data_kind(c),
         .completion_only = c->completion_only,
         .max_length = (uint32_t)c->max_length,
         .truncation = (enum data_truncation)c->truncation_mode,
@@ -77,6 +73,13 @@ static bool choose_budget(struct train_run *run)
 {
     const struct train_config *c = run->config;
     uint32_t longest = largest_row(&run->eval, largest_row(&run->train, 1));
+    if (c->method == TRAIN_KTO) {
+        const struct data_set *sets[] = {&run->train, &run->eval};
+        for (int i = 0; i < 2; i++) {
+            uint32_t other = data_mismatched_longest(sets[i], (uint32_t)c->max_length);
+            if (other > longest) longest = other;
+        }
+    }
     if (c->token_budget) {
         if (c->token_budget < longest)
             return err_user(
@@ -102,12 +105,16 @@ static bool plan_steps(struct train_run *run)
     int64_t rows = (int64_t)run->train.rows.count;
     int64_t step_rows = c->per_device_train_batch_size * c->gradient_accumulation_steps;
     run->rows_per_step = (uint32_t)(step_rows < rows ? step_rows : rows);
+    int64_t eval_rows = (int64_t)run->eval.rows.count;
+    if (eval_rows > c->per_device_eval_batch_size) eval_rows = c->per_device_eval_batch_size;
+    run->rows_at_once = run->rows_per_step > eval_rows ? run->rows_per_step : (uint32_t)eval_rows;
     run->steps_per_epoch = (rows + run->rows_per_step - 1) / run->rows_per_step;
     run->total_steps = c->max_steps > 0
                            ? c->max_steps
                            : (int64_t)ceil(c->num_train_epochs * (double)run->steps_per_epoch);
     run->schedule = train_schedule_make(c, run->total_steps);
-    if (c->method == TRAIN_DPO && c->sync_ref_model && c->ref_model_sync_steps > run->total_steps)
+    if (train_config_has_reference(c) && c->sync_ref_model &&
+        c->ref_model_sync_steps > run->total_steps)
         log_warn(
             "ref_model_sync_steps is %lld, but the run has only %lld steps: the reference will "
             "not move, so this is plain DPO",
@@ -138,7 +145,8 @@ static bool make_weights(struct train_run *run)
     struct vk_device *d = run->device;
     const struct model_layout *layout = &run->layout;
     return model_weights_init(&run->policy, d, layout, "policy") &&
-           (!run->has_ref || model_weights_init(&run->ref, d, layout, "reference")) &&
+           (!run->has_ref || run->offloaded ||
+            model_weights_init(&run->ref, d, layout, "reference")) &&
            model_weights_init(&run->grad, d, layout, "gradient") &&
            model_weights_init(&run->m, d, layout, "first moment") &&
            model_weights_init(&run->v, d, layout, "second moment");
@@ -149,14 +157,22 @@ static bool load_start(struct train_run *run)
     const struct train_config *c = run->config;
     if (!model_weights_load(&run->policy, c->model_name_or_path, "")) return false;
     if (!run->has_ref) return true;
-    return c->ref_model_name_or_path ? model_weights_load(&run->ref, c->ref_model_name_or_path, "")
-                                     : model_weights_copy(&run->ref, &run->policy);
+    struct model_weights *ref = run->offloaded ? &run->grad : &run->ref;
+    return (c->ref_model_name_or_path ? model_weights_load(ref, c->ref_model_name_or_path, "")
+                                      : model_weights_copy(ref, &run->policy)) &&
+           (!run->offloaded || train_offload_keep(&run->offload));
+}
+
+struct model_weights *train_run_reference(struct train_run *run)
+{
+    if (!run->offloaded) return &run->ref;
+    return train_offload_bring(&run->offload) ? &run->grad : NULL;
 }
 
 // Scores the rows that this run will see under the start, which the policy still is.
 static bool score_start(struct train_run *run)
 {
-    if (run->config->method != TRAIN_DPO) return true;
+    if (run->config->method == TRAIN_SFT) return true;
     size_t rows = run->train.rows.count;
     bool *seen = MEM_ARRAY(bool, rows);
     uint32_t *order = MEM_ARRAY(uint32_t, rows);
@@ -171,7 +187,7 @@ static bool score_start(struct train_run *run)
              "rewards/sft_margins",
              count, run->eval.rows.count);
     bool ok = train_scores_make(&run->start_train, run->stepper, &run->train, order, count,
-                                run->rows_per_step, "training rows", &run->stopped);
+                                run->rows_at_once, "training rows", &run->stopped);
     mem_free(seen);
     mem_free(order);
     size_t eval_rows = run->eval.rows.count;
@@ -180,9 +196,26 @@ static bool score_start(struct train_run *run)
     for (uint32_t i = 0; i < eval_rows; i++)
         order[i] = i;
     ok = train_scores_make(&run->start_eval, run->stepper, &run->eval, order, eval_rows,
-                           run->rows_per_step, "evaluation rows", &run->stopped);
+                           run->rows_at_once, "evaluation rows", &run->stopped);
     mem_free(order);
     return ok;
+}
+
+struct train_stepper_params train_run_stepper_params(struct train_run *run)
+{
+    return (struct train_stepper_params){.device = run->device,
+                                         .config = run->config,
+                                         .layout = &run->layout,
+                                         .policy = &run->policy,
+                                         .ref = !run->has_ref    ? NULL
+                                                : run->offloaded ? &run->grad
+                                                                 : &run->ref,
+                                         .offload = run->offloaded ? &run->offload : NULL,
+                                         .grad = &run->grad,
+                                         .m = &run->m,
+                                         .v = &run->v,
+                                         .tokens = run->token_budget,
+                                         .rows = run->rows_at_once};
 }
 
 bool train_run_init(struct train_run *run, const struct train_config *config,
@@ -191,7 +224,7 @@ bool train_run_init(struct train_run *run, const struct train_config *config,
     *run = (struct train_run){.config = config, .hooks = hooks, .order_epoch = -1};
     run->rules = train_metric_rules_of(config);
     log_keep(); // the output folder is opened only when all has been found to be in order
-    run->has_ref = config->method == TRAIN_DPO;
+    run->has_ref = train_config_has_reference(config);
     run->ref_is_start = run->has_ref && !config->ref_model_name_or_path;
     if (!load_files(run) || !train_dir_prepare(run)) return false;
     run->device = hooks->open_device(hooks->ctx);
@@ -200,18 +233,10 @@ bool train_run_init(struct train_run *run, const struct train_config *config,
     if (!model_layout_init(&run->layout, &model, vk_max_span_bytes(run->device)) ||
         !train_plan_check(run) || !make_weights(run))
         return false;
+    if (run->offloaded) train_offload_init(&run->offload, &run->grad);
     run->order = MEM_ARRAY(uint32_t, run->train.rows.count);
-    run->stepper =
-        train_stepper_create(&(struct train_stepper_params){.device = run->device,
-                                                            .config = config,
-                                                            .layout = &run->layout,
-                                                            .policy = &run->policy,
-                                                            .ref = run->has_ref ? &run->ref : NULL,
-                                                            .grad = &run->grad,
-                                                            .m = &run->m,
-                                                            .v = &run->v,
-                                                            .tokens = run->token_budget,
-                                                            .rows = run->rows_per_step});
+    struct train_stepper_params params = train_run_stepper_params(run);
+    run->stepper = train_stepper_create(&params);
     if (!run->stepper) return false;
     if (run->resume_dir) return train_checkpoint_load(run) && train_dir_open(run);
     return load_start(run) && train_dir_open(run) && score_start(run);
@@ -220,6 +245,7 @@ bool train_run_init(struct train_run *run, const struct train_config *config,
 void train_run_finish(struct train_run *run)
 {
     train_stepper_destroy(run->stepper);
+    train_offload_finish(&run->offload);
     struct model_weights *all[] = {&run->policy, &run->ref, &run->grad, &run->m, &run->v};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         model_weights_finish(all[i]);

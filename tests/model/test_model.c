@@ -157,7 +157,8 @@ static void for_packs(struct bench *b, void (*each)(struct bench *b, void *ctx),
         for (uint32_t i = 0; i < count; i++)
             if (pack_of[i] == p) assert_true(data_pack_add(&b->pack, &b->f.set, i));
         data_pack_close(&b->pack);
-        REQUIRE(model_batch_upload(&b->batch, device, &b->pack, first));
+        REQUIRE(model_batch_upload(&b->batch, device, &b->pack,
+                                   &(struct model_batch_place){.first_row = first}));
         first += b->pack.rows;
         each(b, ctx);
     }
