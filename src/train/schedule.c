@@ -1,5 +1,7 @@
 #include "train/schedule.h"
 
+#include "base/log.h"
+
 #include <math.h>
 
 #define PI 3.14159265358979323846
@@ -87,18 +89,43 @@ double train_schedule_rate(const struct train_schedule_plan *p, int64_t step)
     if (step < p->warmup) return p->peak * ((double)step / (double)p->warmup);
     // From the end of warm-up to the end of the run; past it the rate stays where it ended.
     double length = p->total > p->warmup ? (double)(p->total - p->warmup) : 1;
-    double left = step < p->total ? (double)(p->total - step) : 0;
+    int64_t at = step < p->total ? step : p->total;
+    double progress = at > p->warmup ? (double)(at - p->warmup) / length : 0;
     switch (p->type) {
     case TRAIN_LINEAR:
-        return p->peak * (left / length);
+        return p->peak * (at < p->total ? (double)(p->total - at) / length : 0);
     case TRAIN_COSINE:
     case TRAIN_COSINE_WITH_MIN_LR:
-        return p->peak *
-               between(p->lowest, falling(TRAIN_CURVE_COSINE, 1 - left / length, p->cycles));
+        return p->peak * between(p->lowest, falling(TRAIN_CURVE_COSINE, progress, p->cycles));
     case TRAIN_CONSTANT:
     case TRAIN_CONSTANT_WITH_WARMUP:
     case TRAIN_WARMUP_STABLE_DECAY:
         break;
     }
     return p->peak;
+}
+
+void train_schedule_warn(const struct train_schedule_plan *p)
+{
+    long long warmup = (long long)p->warmup, total = (long long)p->total;
+    if (p->warmup > 0 && p->warmup >= p->total) {
+        log_warn("warm-up takes %lld steps and the run has %lld: it never trains at learning_rate",
+                 warmup, total);
+        return;
+    }
+    if (p->type != TRAIN_WARMUP_STABLE_DECAY) return;
+    long long stable = (long long)p->stable, decay = (long long)p->decay;
+    if (stable < 0)
+        log_warn(
+            "warm-up (%lld steps) and num_decay_steps (%lld) are more than the run's %lld: the "
+            "rate falls from the warm-up into the middle of the decay",
+            warmup, decay, total);
+    else if (warmup + stable + decay > total)
+        log_warn("warm-up, num_stable_steps and num_decay_steps make %lld steps and the run has "
+                 "%lld: it ends before the decay does",
+                 warmup + stable + decay, total);
+    else if (warmup + stable + decay < total)
+        log_warn("warm-up, num_stable_steps and num_decay_steps make %lld steps and the run has "
+                 "%lld: the last %lld train at %g of learning_rate (min_lr_ratio)",
+                 warmup + stable + decay, total, total - warmup - stable - decay, p->lowest);
 }

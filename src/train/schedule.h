@@ -20,4 +20,8 @@ struct train_schedule_plan train_schedule_make(const struct train_config *c, int
 // The rate of optimiser step `step`, counted from 0.
 double train_schedule_rate(const struct train_schedule_plan *p, int64_t step);
 
+// Says where the parts of the schedule do not fit the run's steps: a run that ends in its warm-up,
+// before its decay or after it.
+void train_schedule_warn(const struct train_schedule_plan *p);
+
 #endif

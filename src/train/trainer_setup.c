@@ -113,6 +113,7 @@ static bool plan_steps(struct train_run *run)
                            ? c->max_steps
                            : (int64_t)ceil(c->num_train_epochs * (double)run->steps_per_epoch);
     run->schedule = train_schedule_make(c, run->total_steps);
+    train_schedule_warn(&run->schedule);
     if (train_config_has_reference(c) && c->sync_ref_model &&
         c->ref_model_sync_steps > run->total_steps)
         log_warn(
