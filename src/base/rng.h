@@ -8,7 +8,14 @@
 #include <stdint.h>
 
 // Streams: one for each purpose, so that no two uses share numbers.
-enum rng_stream { RNG_SHUFFLE = 1, RNG_INIT = 2, RNG_SAMPLE = 3, RNG_TEST = 4, RNG_DEMO = 5 };
+enum rng_stream {
+    RNG_SHUFFLE = 1,
+    RNG_INIT = 2,
+    RNG_SAMPLE = 3,
+    RNG_TEST = 4,
+    RNG_DEMO = 5,
+    RNG_STUDY = 6
+};
 
 // Four 32-bit words for a 64-bit key and a 128-bit counter: the bare generator.
 void rng_philox(uint64_t key, uint64_t counter_hi, uint64_t counter_lo, uint32_t out[4]);
