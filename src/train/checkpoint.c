@@ -21,6 +21,20 @@ static uint32_t dataset_checksum(const struct data_set *set)
                              set->rows.count * sizeof *set->rows.items);
 }
 
+// transformers' names. Null where evaluations are not compared, or none has been yet.
+static void write_best(const struct train_run *run, cJSON *root)
+{
+    const struct train_best *best = &run->state.best;
+    cJSON_AddItemToObject(root, "best_metric",
+                          best->known ? cJSON_CreateNumber(best->metric) : cJSON_CreateNull());
+    cJSON_AddItemToObject(root, "best_global_step",
+                          best->known ? cJSON_CreateNumber((double)best->step)
+                                      : cJSON_CreateNull());
+    cJSON_AddItemToObject(root, "best_model_checkpoint",
+                          run->best_dir ? cJSON_CreateString(run->best_dir) : cJSON_CreateNull());
+    cJSON_AddNumberToObject(root, "early_stopping_patience_counter", (double)best->waiting);
+}
+
 static bool write_state(const struct train_run *run, const char *path)
 {
     const struct train_state *s = &run->state;
@@ -32,6 +46,7 @@ static bool write_state(const struct train_run *run, const char *path)
     cJSON_AddNumberToObject(root, "num_tokens", (double)s->num_tokens);
     cJSON_AddNumberToObject(root, "ref_updates", (double)s->ref_updates);
     cJSON_AddNumberToObject(root, "eval_step", (double)s->eval_step);
+    write_best(run, root);
     cJSON_AddNumberToObject(root, "dataset_rows", (double)run->train.rows.count);
     cJSON_AddNumberToObject(root, "dataset_checksum", dataset_checksum(&run->train));
     cJSON_AddNumberToObject(root, "eval_dataset_rows", (double)run->eval.rows.count);
@@ -80,6 +95,16 @@ bool train_save_model(struct train_run *run, const char *dir)
     return ok;
 }
 
+static bool is_best(const struct train_run *run, int64_t step)
+{
+    if (!run->best_dir || step != run->state.best.step) return false;
+    char *path = str_format("%s/checkpoint-%lld", run->config->output_dir, (long long)step);
+    bool same = file_same(path, run->best_dir);
+    mem_free(path);
+    return same;
+}
+
+// Of more than save_total_limit the oldest go, but never the newest nor the best.
 static bool remove_old(const struct train_run *run)
 {
     int64_t *steps;
@@ -87,8 +112,12 @@ static bool remove_old(const struct train_run *run)
     if (!limit) return true;
     if (!train_dir_checkpoints(run->config->output_dir, &steps, &count)) return false;
     bool ok = true;
-    for (size_t i = 0; ok && count - i > limit; i++)
+    size_t left = count;
+    for (size_t i = 0; ok && i + 1 < count && left > limit; i++) {
+        if (is_best(run, steps[i])) continue;
         ok = train_dir_remove_checkpoint(run->config->output_dir, steps[i]);
+        left--;
+    }
     mem_free(steps);
     return ok;
 }
@@ -163,11 +192,27 @@ static void warn_changes(const struct train_run *run, const cJSON *config)
     }
 }
 
+static bool read_best(struct train_run *run, const cJSON *root)
+{
+    struct train_best *best = &run->state.best;
+    const char *dir = NULL;
+    if (!json_get_double(root, "best_metric", &best->metric) ||
+        !json_get_int(root, "best_global_step", &best->step) ||
+        !json_get_string(root, "best_model_checkpoint", &dir) ||
+        !json_get_int(root, "early_stopping_patience_counter", &best->waiting))
+        return false;
+    best->known = json_get(root, "best_metric") != NULL;
+    if (best->waiting < 0 || (best->known && (best->step < 1 || best->step > run->state.step)))
+        return err_user("best_global_step or early_stopping_patience_counter is out of range");
+    return train_best_find(run, dir);
+}
+
 static bool read_state(struct train_run *run, const cJSON *root)
 {
     struct train_state *s = &run->state;
     int64_t format = 0;
-    s->step = s->num_tokens = s->ref_updates = s->eval_step = -1;
+    s->step = s->num_tokens = s->ref_updates = -1;
+    s->eval_step = -2; // -1 says that there has been none
     if (!json_get_int(root, "format", &format) || !json_get_int(root, "global_step", &s->step) ||
         !json_get_int(root, "num_tokens", &s->num_tokens) ||
         !json_get_int(root, "ref_updates", &s->ref_updates) ||
@@ -177,7 +222,7 @@ static bool read_state(struct train_run *run, const cJSON *root)
         return err_user("format %lld is not the one this version reads (%d)", (long long)format,
                         FORMAT);
     if (s->step < 0 || s->num_tokens < 0 || s->ref_updates < 0 || s->ref_updates > UINT32_MAX ||
-        s->eval_step < 0)
+        s->eval_step < -1)
         return err_user(
             "global_step, num_tokens, ref_updates or eval_step is missing or out of range");
     const struct train_config *c = run->config;
@@ -186,7 +231,7 @@ static bool read_state(struct train_run *run, const cJSON *root)
         !train_metrics_load(&s->window, json_get(root, "window")))
         return false;
     warn_changes(run, json_get(root, "config"));
-    return true;
+    return read_best(run, root);
 }
 
 static bool load_weights(struct train_run *run, const char *dir)

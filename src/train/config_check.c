@@ -15,32 +15,6 @@ static bool require(const char *value, const char *key)
     return err_user("%s is not set: give it in the configuration file or as --%s", key, key);
 }
 
-// What the keys ask for and the program does not do yet: the values that it does. Lines go as the
-// program learns.
-static const struct {
-    const char *key, *available;
-} not_yet_wired[] = {
-    {"per_device_eval_batch_size", "8"},
-    {"eval_on_start", "false"},
-    {"load_best_model_at_end", "false"},
-    {"early_stopping_patience", "0"},
-    {"eval_prompts", "null"},
-};
-
-static bool check_wired(const struct train_config *c)
-{
-    bool ok = true;
-    for (size_t i = 0; ok && i < sizeof not_yet_wired / sizeof *not_yet_wired; i++) {
-        const char *name = not_yet_wired[i].key;
-        struct str value = {0};
-        train_config_value(c, train_key_find(name), &value);
-        if (train_choice_index(not_yet_wired[i].available, str_text(&value)) < 0)
-            ok = err_user("%s: %s is not available in this version", name, str_text(&value));
-        str_finish(&value);
-    }
-    return ok;
-}
-
 const char *train_config_best_metric(const struct train_config *c)
 {
     const char *name = c->metric_for_best_model ? c->metric_for_best_model : "loss";

@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/system.h"
-#include "train/run.h"
 
 // Log-probs of the start for `count` rows from `first` on: known, or those of the reference
 // (written to `room`), or NULL where there is neither.
@@ -61,15 +60,4 @@ bool train_evaluate(const struct train_evaluation *e, struct train_metrics *metr
     mem_free(rows);
     mem_free(order);
     return ok;
-}
-
-bool train_run_evaluate(struct train_run *run, struct train_metrics *metrics, bool *stopped)
-{
-    return train_evaluate(&(struct train_evaluation){.stepper = run->stepper,
-                                                     .set = &run->eval,
-                                                     .rules = run->rules,
-                                                     .start = &run->start_eval,
-                                                     .rows_at_once = run->rows_per_step,
-                                                     .stopped = stopped},
-                          metrics);
 }

@@ -16,11 +16,12 @@ static bool refuse(const struct train_run *run, uint64_t total, uint64_t availab
     char need[32], have[32], act[32];
     return err_user(
         "this run needs %s of device memory, but %s has %s free. Activations take %s of it: "
-        "lower max_length (%lld)%s%s, or choose a smaller model or another --device",
+        "lower max_length (%lld)%s%s%s, or choose a smaller model or another --device",
         str_bytes(need, total), vk_device_caps(run->device)->name, str_bytes(have, available),
         str_bytes(act, activations), (long long)run->config->max_length,
         run->config->token_budget ? " or token_budget" : "",
-        run->has_ref && !run->offloaded ? ", set ref_offload: on" : "");
+        run->has_ref && !run->offloaded ? ", set ref_offload: on" : "",
+        run->generation.prompts.ids.count ? ", shorten eval_prompts" : "");
 }
 
 // A visit pays where it serves many steps, and where host memory is not the device's anyway.
@@ -42,15 +43,18 @@ static bool choose_offload(struct train_run *run, uint64_t total, uint64_t avail
 
 bool train_plan_check(struct train_run *run)
 {
-    uint64_t weights = model_weights_bytes(&run->layout), activations, step_data;
+    uint64_t weights = model_weights_bytes(&run->layout), activations, step_data, generation;
     struct train_stepper_params params = train_run_stepper_params(run);
-    if (!train_stepper_bytes(&params, &activations, &step_data)) return false;
+    if (!train_stepper_bytes(&params, &activations, &step_data) ||
+        !train_generation_bytes(&run->generation, &run->layout, run->device, &generation))
+        return false;
     struct entry entries[] = {
         {"policy", weights},
         {"gradient", weights},
         {"AdamW moments", 2 * weights},
         {"reference", run->has_ref ? weights : 0},
         {"activations", activations},
+        {"generation", generation},
         {"step data and staging", step_data + ((uint64_t)64 << 20)},
     };
     uint64_t total = 0, available = vk_device_caps(run->device)->memory_free_bytes;

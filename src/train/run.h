@@ -4,7 +4,9 @@
 
 #include "hf/tokenizer.h"
 #include "model/weights.h"
+#include "train/best.h"
 #include "train/config.h"
+#include "train/generation.h"
 #include "train/metrics.h"
 #include "train/schedule.h"
 #include "train/scores.h"
@@ -16,7 +18,8 @@ struct train_state {
     int64_t step;       // optimiser steps done
     int64_t num_tokens; // tokens of the rows done, prompt counted with each completion
     int64_t ref_updates;
-    int64_t eval_step;           // of the last evaluation, 0: none yet
+    int64_t eval_step;           // of the last evaluation, -1: none yet
+    struct train_best best;      // if evaluations are compared
     struct train_metrics window; // since the last logged line
 };
 
@@ -50,6 +53,8 @@ struct train_run {
     int64_t order_epoch;
     struct train_state state;
     char *resume_dir; // checkpoint to go on from, or NULL
+    char *best_dir;   // checkpoint of state.best, or NULL
+    struct train_generation generation;
     // For rates and the time left: sys_seconds() and tokens at the start and at the last logged
     // line.
     double started, time_at_log;
@@ -87,21 +92,34 @@ void train_window_report(const struct train_run *run);
 // ---- example.c: one decoded row with its scored tokens marked ----
 void train_show_example(const struct train_run *run);
 
-// ---- evaluate.c ----
-// Means over the eval dataset.
-// *stopped: a stop signal ended it before its end (no failure).
-bool train_run_evaluate(struct train_run *run, struct train_metrics *metrics, bool *stopped);
+// ---- run_evaluate.c: evaluations between steps ----
+// True if one is due at `step` and has not been done.
+bool train_evaluation_due(const struct train_run *run, int64_t step);
+// Evaluates at run->state.step, reports it, writes generations.jsonl and compares with the best so
+// far; *improved: this one is the best, and its checkpoint is to be saved. A stop signal sets
+// run->stopped: it is then as if the evaluation had not been.
+bool train_run_evaluate(struct train_run *run, bool *improved);
+
+// ---- best_model.c: the checkpoint of the best evaluation ----
+// Compares an evaluation with the best so far, if the run asks for it. err_user if it lacks the metric.
+bool train_best_take(struct train_run *run, const struct train_metrics *metrics, bool *improved);
+// On resume: finds the checkpoint of run->state.best, which stood at `recorded` (may be NULL).
+// err_user if it is needed and gone.
+bool train_best_find(struct train_run *run, const char *recorded);
+// At the end, if load_best_model_at_end asks for it: makes the best model the policy, and says so.
+bool train_best_load(struct train_run *run);
 
 // ---- run_dir.c: the output folder ----
 // Refuses a folder that holds a run unless resuming or overwriting, and one whose contents the run
 // starts from; finds the checkpoint to resume (run->resume_dir). Changes nothing.
 bool train_dir_prepare(struct train_run *run);
 // Creates the folder, removes what is to be replaced and what a killed run left unfinished, opens
-// the log, writes resolved_config.yaml and drops the lines of metrics.jsonl that come after
-// run->state. To be called when nothing is left that the user's files could fail at.
+// the log, writes resolved_config.yaml and drops the lines of metrics.jsonl and generations.jsonl
+// that come after run->state. To be called when nothing is left that the user's files could fail
+// at.
 bool train_dir_open(struct train_run *run);
-// Appends one line to metrics.jsonl and flushes it.
-bool train_dir_append_metrics(const struct train_run *run, const char *line);
+// Appends text and a newline to the file `name` of the folder and flushes it.
+bool train_dir_append(const struct train_run *run, const char *name, const char *text);
 // Checkpoint folders of output_dir by step, ascending: numbers in *steps (mem_free).
 bool train_dir_checkpoints(const char *output_dir, int64_t **steps, size_t *count);
 // Removes a checkpoint if it is there. It leaves its name first, so that a kill in between does not

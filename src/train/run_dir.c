@@ -179,6 +179,7 @@ bool train_dir_prepare(struct train_run *run)
 static bool clear_run(const char *dir)
 {
     static const char *const files[] = {"metrics.jsonl",
+                                        "generations.jsonl",
                                         "train.log",
                                         "resolved_config.yaml",
                                         "model.safetensors",
@@ -240,21 +241,23 @@ static bool clear_remains(const char *dir)
 }
 
 // True if a line of metrics.jsonl belongs to the steps done: an evaluation at the very step only if
-// the state knows of it. *bad: the line is not whole.
-static bool is_done(const char *line, size_t len, const struct train_state *state, bool *bad)
+// the state knows of it. *bad: the line is not whole. `of_evaluations`: all lines are of
+// evaluations (generations.jsonl).
+static bool is_done(const char *line, size_t len, const struct train_state *state,
+                    bool of_evaluations, bool *bad)
 {
-    cJSON *object = json_parse(line, len, "metrics.jsonl");
+    cJSON *object = json_parse(line, len, "line");
     int64_t at = -1;
     *bad = !object || !json_get_int(object, "step", &at) || at < 0;
-    bool evaluation = object && json_get(object, "eval_loss");
+    bool evaluation = of_evaluations || json_get(object, "eval_loss");
     cJSON_Delete(object);
     if (*bad) err_clear();
     return at < state->step || (at == state->step && (!evaluation || state->eval_step == at));
 }
 
-// Keeps the lines of metrics.jsonl that lead up to the state, so that a resumed run's file ends up
-// like that of an uninterrupted one.
-static bool trim_metrics(const char *path, const struct train_state *state)
+// Keeps the lines that lead up to the state, so that a resumed run's file ends up like that of an
+// uninterrupted one.
+static bool trim_lines(const char *path, const struct train_state *state, bool of_evaluations)
 {
     if (!file_exists(path)) return true;
     struct file_lines lines;
@@ -264,7 +267,7 @@ static bool trim_metrics(const char *path, const struct train_state *state)
     if (!file_lines_open(&lines, path)) return false;
     bool ok;
     while ((ok = file_lines_next(&lines, &line, &len)) && line) {
-        bool bad, done = is_done(line, len, state, &bad);
+        bool bad, done = is_done(line, len, state, of_evaluations, &bad);
         if (bad) break; // a line cut short by the kill, and whatever follows it
         if (!done) continue;
         str_append_bytes(&kept, line, len);
@@ -282,11 +285,11 @@ bool train_dir_open(struct train_run *run)
     if (!file_make_dirs(dir) || !clear_remains(dir)) return false;
     if (run->config->overwrite_output_dir && !clear_run(dir)) return false;
     char *log = file_join(dir, "train.log"), *config = file_join(dir, "resolved_config.yaml");
-    char *metrics = file_join(dir, "metrics.jsonl");
+    char *metrics = file_join(dir, "metrics.jsonl"), *texts = file_join(dir, "generations.jsonl");
     struct str text = {0};
     train_config_print(run->config, false, &text);
     bool ok = log_open_file(log) && file_write_whole(config, str_text(&text), text.len) &&
-              trim_metrics(metrics, &run->state);
+              trim_lines(metrics, &run->state, false) && trim_lines(texts, &run->state, true);
     if (ok && run->resume_dir)
         log_info("resuming from %s: %lld of %lld steps done", run->resume_dir,
                  (long long)run->state.step, (long long)run->total_steps);
@@ -294,14 +297,15 @@ bool train_dir_open(struct train_run *run)
     mem_free(log);
     mem_free(config);
     mem_free(metrics);
+    mem_free(texts);
     return ok;
 }
 
-bool train_dir_append_metrics(const struct train_run *run, const char *line)
+bool train_dir_append(const struct train_run *run, const char *name, const char *text)
 {
-    char *path = file_join(run->config->output_dir, "metrics.jsonl");
+    char *path = file_join(run->config->output_dir, name);
     FILE *f = fopen(path, "a");
-    bool ok = f && fputs(line, f) >= 0 && fputc('\n', f) != EOF;
+    bool ok = f && fputs(text, f) >= 0 && fputc('\n', f) != EOF;
     if (f && fclose(f) != 0) ok = false;
     if (!ok) err_device("%s: cannot be written: is the disk full?", path);
     mem_free(path);

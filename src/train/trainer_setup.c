@@ -130,6 +130,7 @@ static bool load_files(struct train_run *run)
         return false;
     run->tokenizer = hf_tokenizer_load(c->model_name_or_path);
     if (!run->tokenizer || !check_vocabulary(run)) return false;
+    if (!train_generation_read(&run->generation, c, &run->hf, run->tokenizer)) return false;
     if (!load_data(run, &run->train, c->dataset_name)) return false;
     if (c->eval_dataset_name && !load_data(run, &run->eval, c->eval_dataset_name)) return false;
     uint32_t longest = run->train.report.longest;
@@ -222,7 +223,7 @@ struct train_stepper_params train_run_stepper_params(struct train_run *run)
 bool train_run_init(struct train_run *run, const struct train_config *config,
                     const struct train_hooks *hooks)
 {
-    *run = (struct train_run){.config = config, .hooks = hooks, .order_epoch = -1};
+    *run = (struct train_run){.config = config, .hooks = hooks, .order_epoch = -1, .state = {.eval_step = -1}};
     run->rules = train_metric_rules_of(config);
     log_keep(); // the output folder is opened only when all has been found to be in order
     run->has_ref = train_config_has_reference(config);
@@ -238,7 +239,8 @@ bool train_run_init(struct train_run *run, const struct train_config *config,
     run->order = MEM_ARRAY(uint32_t, run->train.rows.count);
     struct train_stepper_params params = train_run_stepper_params(run);
     run->stepper = train_stepper_create(&params);
-    if (!run->stepper) return false;
+    if (!run->stepper || !train_generation_open(&run->generation, run->device, &run->policy))
+        return false;
     if (run->resume_dir) return train_checkpoint_load(run) && train_dir_open(run);
     return load_start(run) && train_dir_open(run) && score_start(run);
 }
@@ -246,6 +248,7 @@ bool train_run_init(struct train_run *run, const struct train_config *config,
 void train_run_finish(struct train_run *run)
 {
     train_stepper_destroy(run->stepper);
+    train_generation_finish(&run->generation);
     train_offload_finish(&run->offload);
     struct model_weights *all[] = {&run->policy, &run->ref, &run->grad, &run->m, &run->v};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -258,6 +261,7 @@ void train_run_finish(struct train_run *run)
     hf_tokenizer_destroy(run->tokenizer);
     mem_free(run->order);
     mem_free(run->resume_dir);
+    mem_free(run->best_dir);
     log_close_file();
 }
 
