@@ -47,14 +47,13 @@ bool train_loss_of_agreement(const struct train_config *c, bool desirable, doubl
     struct pref_settings s;
     train_config_pref_settings(c, &s);
     if (s.flags & PREF_WEIGHTED) return false;
-    *loss = 0;
+    double sum = 0, term;
     for (uint32_t i = 0; i < s.terms; i++) {
-        double term;
         if (s.weight[i] == 0) continue;
         if (!term_of_agreement(&s, s.type[i], &term)) return false;
-        *loss += (double)s.weight[i] * term;
+        sum += (double)s.weight[i] * term;
     }
-    return true;
+    return *loss = sum, true;
 }
 
 static bool near(double value, double want, double tolerance)

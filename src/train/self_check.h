@@ -5,8 +5,8 @@
 #include "train/stepper.h"
 
 // The loss of a row (of KTO: of a desirable one, or of an undesirable one) whose policy and
-// reference agree in every token. False if it is not a constant: a term without a reference
-// (next-token losses, simpo, orpo) or WPO's weights are part of it.
+// reference agree in every token. False, without touching *loss, if it is not a constant: a term
+// without a reference (next-token losses, simpo, orpo) or WPO's weights are part of it.
 bool train_loss_of_agreement(const struct train_config *c, bool desirable, double *loss);
 
 // Rewards of the first step's rows must be 0, and losses what train_loss_of_agreement() says, where
