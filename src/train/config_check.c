@@ -193,7 +193,7 @@ bool train_config_check(struct train_config *c)
     if (c->max_steps == 0)
         return err_user("max_steps: 0 steps train nothing: give 1 or more, or -1");
     if (!check_files(c) || !train_config_check_loss(c) || !check_schedule(c) ||
-        !check_evaluation(c) || !check_wired(c))
+        !check_evaluation(c))
         return false;
     warn(c);
     return true;

@@ -223,7 +223,8 @@ struct train_stepper_params train_run_stepper_params(struct train_run *run)
 bool train_run_init(struct train_run *run, const struct train_config *config,
                     const struct train_hooks *hooks)
 {
-    *run = (struct train_run){.config = config, .hooks = hooks, .order_epoch = -1, .state = {.eval_step = -1}};
+    *run = (struct train_run){
+        .config = config, .hooks = hooks, .order_epoch = -1, .state = {.eval_step = -1}};
     run->rules = train_metric_rules_of(config);
     log_keep(); // the output folder is opened only when all has been found to be in order
     run->has_ref = train_config_has_reference(config);
