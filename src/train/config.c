@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_CHOICES 32
+
 static bool unknown_key(const char *name, const char *value, const char *where)
 {
     const struct train_foreign_key *foreign = train_foreign_key_find(name);
@@ -55,6 +57,23 @@ static bool read_number(const struct train_key *key, const char *value, const ch
     return true;
 }
 
+static bool no_choice(const struct train_key *key, const char *value, const char *where)
+{
+    char *choices = mem_strdup(key->choices);
+    const char *names[MAX_CHOICES];
+    size_t count = 0;
+    for (char *at = choices, *end; at; at = end ? end + 1 : NULL) {
+        if ((end = strchr(at, '|'))) *end = 0;
+        CHECK(count < MAX_CHOICES);
+        names[count++] = at;
+    }
+    const char *nearest = str_nearest(value, names, count);
+    err_user("%s: %s: '%s' is not one of %s%s%s%s", where, key->name, value, key->choices,
+             nearest ? ": did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+    mem_free(choices);
+    return false;
+}
+
 static bool read_choice(const struct train_key *key, const char *value, const char *where,
                         int64_t *out)
 {
@@ -63,9 +82,21 @@ static bool read_choice(const struct train_key *key, const char *value, const ch
     // "True" and "no" where the choices are true and false.
     if (index < 0 && parse_bool(value, &yes))
         index = train_choice_index(key->choices, yes ? "true" : "false");
-    if (index < 0)
-        return err_user("%s: %s: '%s' is not one of %s", where, key->name, value, key->choices);
+    if (index < 0) return no_choice(key, value, where);
     *out = index;
+    return true;
+}
+
+static bool set_default(struct train_config *c, const struct train_key *key)
+{
+    void *field = (char *)c + key->offset;
+    if (key->fallback) return train_config_set(c, key->name, key->fallback, "default");
+    if (key->type == TRAIN_INT) *(int64_t *)field = TRAIN_UNSET;
+    if (key->type == TRAIN_NUMBER) *(double *)field = NAN;
+    if (key->type == TRAIN_CHOICES || key->type == TRAIN_NUMBERS)
+        *(size_t *)(void *)((char *)c + key->count) = 0;
+    for (size_t i = 0; key->type == TRAIN_NUMBERS && i < TRAIN_MAX_LOSSES; i++)
+        ((double *)field)[i] = 1;
     return true;
 }
 
@@ -130,6 +161,7 @@ static bool set_list(struct train_config *c, const struct train_key *key, const 
         if (more) at = comma + 1;
     }
     void *field = (char *)c + key->offset;
+    set_default(c, key); // the places behind the list
     if (key->type == TRAIN_CHOICES)
         memcpy(field, choices, count * sizeof *choices);
     else
@@ -139,17 +171,6 @@ static bool set_list(struct train_config *c, const struct train_key *key, const 
 }
 
 // ---- keys ----
-
-static bool set_default(struct train_config *c, const struct train_key *key)
-{
-    void *field = (char *)c + key->offset;
-    if (key->fallback) return train_config_set(c, key->name, key->fallback, "default");
-    if (key->type == TRAIN_INT) *(int64_t *)field = TRAIN_UNSET;
-    if (key->type == TRAIN_NUMBER) *(double *)field = NAN;
-    if (key->type == TRAIN_CHOICES || key->type == TRAIN_NUMBERS)
-        *(size_t *)(void *)((char *)c + key->count) = 0;
-    return true;
-}
 
 static bool is_null(const struct train_key *key, const char *value)
 {
@@ -199,8 +220,6 @@ void train_config_init(struct train_config *c)
     for (size_t i = 0; i < train_key_count; i++)
         CHECK(set_default(c, &train_keys[i]));
     c->sync_ref_model_given = false;
-    for (size_t i = 0; i < TRAIN_MAX_LOSSES; i++)
-        c->loss_weights[i] = 1;
 }
 
 void train_config_finish(struct train_config *c)

@@ -128,6 +128,120 @@ static void choices_are_listed(void **state)
     }
 }
 
+// A list on the command line, and every way to write one wrongly.
+static void lists(void **state)
+{
+    struct train_config *c = *state;
+    static const char *const fine[] = {"hinge,sft", "[hinge,sft]", " [ hinge , sft ] ",
+                                       "hinge, 'sft'", "[\"hinge\",\"sft\"]"};
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
+        c->loss_types = 0;
+        REQUIRE(train_config_set(c, "loss_type", fine[i], "test"));
+        assert_true(c->loss_types == 2 && c->loss_type[0] == 2 && c->loss_type[1] == 15);
+    }
+    REQUIRE(train_config_set(c, "loss_type", "hinge", "test"));
+    assert_true(c->loss_types == 1 && c->loss_type[0] == 2);
+    REQUIRE(train_config_set(c, "loss_weights", "[1, 0.25,3e-1]", "test"));
+    assert_true(c->loss_weights_given == 3 && c->loss_weights[1] == 0.25);
+    assert_true(c->loss_weights[2] == 0.3 && c->loss_weights[3] == 1);
+    REQUIRE(train_config_set(c, "loss_weights", "none", "test"));
+    assert_true(c->loss_weights_given == 0 && c->loss_weights[1] == 1);
+    static const struct {
+        const char *key, *value, *says;
+    } wrong[] = {
+        {"loss_type", "sigmoid,hinge,sigmoid", "sigmoid is in the list twice"},
+        {"loss_type", "sigmoyd", "'sigmoyd' is not one of sigmoid|"},
+        {"loss_type", "sigmoyd", "did you mean 'sigmoid'?"},
+        {"loss_type", "hinge,sigmoyd", "did you mean 'sigmoid'?"},
+        {"loss_type", "", "'' is not one of"},
+        {"loss_type", "[]", "'' is not one of"},
+        {"loss_type", "hinge,", "'' is not one of"},
+        {"loss_type", "[hinge", "lacks its ']'"},
+        {"loss_type", "[", "lacks its ']'"},
+        {"loss_type", "hinge]", "'hinge]' is not one of"},
+        {"loss_type", "hinge sft", "'hinge sft' is not one of"},
+        {"loss_type", "[[hinge]]", "'[hinge]' is not one of"},
+        {"loss_type", "1", "'1' is not one of"},
+        {"loss_type", "sigmoid,robust,hinge,ipo,ipo_sum,aot,sft,simpo,orpo", "8 entries at most"},
+        {"loss_weights", "1,1,1,1,1,1,1,1,1", "8 entries at most"},
+        {"loss_weights", "1,,2", "expected a number"},
+        {"loss_weights", "sigmoid", "expected a number, not 'sigmoid'"},
+        {"loss_weights", "1,-1", "-1 is out of range"},
+        {"loss_weights", "1,nan", "expected a number, not 'nan'"},
+        {"beta", "0.1,0.2", "expected a number"},
+        {"method", "dpo,sft", "'dpo,sft' is not one of"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        if (train_config_set(c, wrong[i].key, wrong[i].value, "--option"))
+            fail_msg("accepted %s: %s", wrong[i].key, wrong[i].value);
+        EXPECT_USER_ERROR("--option", wrong[i].key, wrong[i].says);
+    }
+    assert_true(c->loss_types == 1 && c->loss_type[0] == 2); // a refusal leaves what was
+    assert_true(c->loss_weights_given == 0 && c->loss_weights[0] == 1);
+}
+
+static void null_puts_back(void **state)
+{
+    struct train_config *c = *state;
+    static const char *const words[] = {"null", "none", "None"};
+    assert_true(isnan(c->min_lr) && isnan(c->min_lr_rate) && c->ld_alpha == 1);
+    assert_true(c->num_decay_steps == TRAIN_UNSET && c->loss_types == 0);
+    static const char *const keys[][2] = {{"min_lr", "0.1"},        {"ld_alpha", "0.5"},
+                                          {"num_decay_steps", "5"}, {"loss_type", "hinge"},
+                                          {"loss_weights", "2"},    {"seed", "3"}};
+    for (size_t w = 0; w < sizeof words / sizeof *words; w++)
+        for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+            const struct train_key *key = train_key_find(keys[i][0]);
+            REQUIRE(train_config_set(c, keys[i][0], keys[i][1], "test"));
+            assert_true(train_config_changed(c, key));
+            REQUIRE(train_config_set(c, keys[i][0], words[w], "test"));
+            assert_false(train_config_changed(c, key));
+        }
+    // Words and texts have no such value.
+    assert_false(train_config_set(c, "method", "null", "test"));
+    EXPECT_USER_ERROR("'null' is not one of");
+    assert_false(train_config_set(c, "sync_ref_model", "none", "test"));
+    EXPECT_USER_ERROR("expected true or false");
+}
+
+static void settings_of_a_schedule(void **state)
+{
+    struct train_config *c = *state;
+    REQUIRE(read_text(c, "lr_scheduler_kwargs:\n  min_lr_rate: 0.1\n  num_cycles: 2\nbeta: 0.3\n"));
+    assert_true(c->min_lr_rate == 0.1 && c->num_cycles == 2 && c->beta == 0.3);
+    REQUIRE(
+        read_text(c, "{\"lr_scheduler_kwargs\": {\"num_decay_steps\": 7, \"min_lr_rate\": null}}"));
+    assert_int_equal(c->num_decay_steps, 7);
+    REQUIRE(train_config_set(c, "lr_scheduler_kwargs", "{\"decay_type\": \"1-sqrt\"}", "test"));
+    assert_int_equal(c->decay_type, TRAIN_CURVE_SQRT);
+    REQUIRE(read_text(c, "lr_scheduler_kwargs: '{\"num_stable_steps\": 9}'\n"));
+    assert_int_equal(c->num_stable_steps, 9);
+    REQUIRE(read_text(c, "lr_scheduler_kwargs: {}\n"));
+    REQUIRE(read_text(c, "lr_scheduler_kwargs:\n"));
+    assert_true(train_key_is_foreign("lr_scheduler_kwargs"));
+    static const struct {
+        const char *text, *says;
+    } wrong[] = {
+        {"lr_scheduler_kwargs: {beta: 1}\n", "lr_scheduler_kwargs: 'beta' is not a setting"},
+        {"lr_scheduler_kwargs: {power: 1}\n", "'power' is not a setting of a schedule"},
+        {"lr_scheduler_kwargs: {min_lr: [1]}\n", "single value"},
+        {"lr_scheduler_kwargs: {min_lr: 1, min_lr: 1}\n", "'min_lr' is given twice"},
+        {"min_lr: 1\nlr_scheduler_kwargs: {min_lr: 1}\n", "'min_lr' is given twice"},
+        {"lr_scheduler_kwargs: [min_lr]\n", "single value"},
+        {"lr_scheduler_kwargs: 3\n", "key: value"},
+        {"lr_scheduler_kwargs: {min_lr: -1}\n", "out of range"},
+        {"lr_scheduler_kwargs: {lr_scheduler_kwargs: {min_lr: 1}}\n", "not a setting"},
+        {"lr_scheduler_kwargs: '{min_lr: 1'\n", "not YAML"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        if (read_text(c, wrong[i].text)) fail_msg("accepted: %s", wrong[i].text);
+        EXPECT_USER_ERROR("line", wrong[i].says);
+    }
+    assert_false(
+        train_config_set(c, "lr_scheduler_kwargs", "{min_lr: x}", "--lr_scheduler_kwargs"));
+    EXPECT_USER_ERROR("--lr_scheduler_kwargs", "min_lr", "expected a number");
+}
+
 static void unknown_keys_get_suggestions(void **state)
 {
     struct train_config *c = *state;
@@ -146,11 +260,11 @@ static void keys_of_trl(void **state)
                                           {"use_peft", "false"},  {"lora_r", "64"},
                                           {"report_to", "none"},  {"optim", "adamw_torch"},
                                           {"use_rslora", "true"}, {"lora_alpha", "7"}};
-    static const char *const refused[][2] = {{"dtype", "bfloat16"},
-                                             {"bf16", "true"},
-                                             {"use_peft", "true"},
-                                             {"gradient_checkpointing", "true"},
-                                             {"report_to", "wandb"}};
+    static const char *const refused[][2] = {
+        {"dtype", "bfloat16"},     {"bf16", "true"},
+        {"use_peft", "true"},      {"gradient_checkpointing", "true"},
+        {"report_to", "wandb"},    {"max_prompt_length", "512"},
+        {"save_strategy", "epoch"}};
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
         assert_true(train_key_is_foreign(fine[i][0]) && !train_key_find(fine[i][0]));
         REQUIRE(train_config_set(c, fine[i][0], fine[i][1], "test"));
@@ -191,6 +305,25 @@ static void file_of_json(void **state)
     assert_string_equal(c->resume_from_checkpoint, "true");
 }
 
+static void lists_in_files(void **state)
+{
+    struct train_config *c = *state;
+    static const char *const texts[] = {
+        "loss_type: [hinge, sft]\nloss_weights: [1, 0.5]\n",
+        "loss_type:\n- hinge\n- sft\nloss_weights:\n  - 1\n  - 0.5\n",
+        "{\"loss_type\": [\"hinge\", \"sft\"], \"loss_weights\": [1, 0.5]}",
+        "loss_type: hinge,sft\nloss_weights: 1,0.5\n",
+        "loss_type: '[hinge,sft]'\nloss_weights: \"[1, 0.5]\"\n"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        c->loss_types = c->loss_weights_given = 0;
+        REQUIRE(read_text(c, texts[i]));
+        assert_true(c->loss_types == 2 && c->loss_type[0] == 2 && c->loss_type[1] == 15);
+        assert_true(c->loss_weights_given == 2 && c->loss_weights[1] == 0.5);
+    }
+    REQUIRE(read_text(c, "loss_type: [ipo]\nloss_weights: null\n"));
+    assert_true(c->loss_types == 1 && c->loss_type[0] == 3);
+}
+
 static void empty_files(void **state)
 {
     struct train_config *c = *state;
@@ -224,6 +357,16 @@ static void bad_files(void **state)
         {"beta: tiny\n", "line 1", "expected a number"},
         {"\tbeta: 1\n", "line 1", "not YAML"},
         {"beta: \xff\n", "line", "not YAML"},
+        {"loss_type: [sigmoid, sigmoid]\n", "line 1", "in the list twice"},
+        {"loss_type: []\n", "line 1", "the list is empty"},
+        {"loss_type: [sigmoid, [hinge]]\n", "line 1", "a list of single values"},
+        {"loss_type: [sigmoid, ]\nloss_weights: [1, null]\n", "line 2", "expected a number"},
+        {"loss_type: [sigmoid, '']\n", "line 1", "a list of single values"},
+        {"loss_type: {sigmoid: 1}\n", "line 1", "a value or a list of values"},
+        {"loss_type:\n- sigmoid\n- \"a\\0b\"\n", "line 1", "a list of single values"},
+        {"loss_weights: [1, two]\n", "line 1", "expected a number, not 'two'"},
+        {"loss_weights: [[[[1]]]]\n", "line 1", "a list of single values"},
+        {"loss_type: [sigmoid\n", "line", "not YAML"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         if (read_text(c, cases[i].text)) fail_msg("accepted: %s", cases[i].text);
@@ -273,6 +416,66 @@ static void printed_settings_read_back(void **state)
     str_finish(&all);
     str_finish(&once_more);
     str_finish(&changed);
+    train_config_finish(&again);
+}
+
+// A value that is not the key's default.
+static void another_value(const struct train_key *key, char out[64])
+{
+    switch (key->type) {
+    case TRAIN_BOOL:
+        strcpy(out, strcmp(key->fallback, "true") == 0 ? "false" : "true");
+        break;
+    case TRAIN_INT:
+        snprintf(out, 64, "%.0f", key->min + 3);
+        break;
+    case TRAIN_NUMBER:
+        snprintf(out, 64, "%.17g", key->min + 0.31);
+        break;
+    case TRAIN_STRING:
+        strcpy(out, "a: \"b\"");
+        break;
+    case TRAIN_CHOICE: { // the last
+        const char *last = strrchr(key->choices, '|');
+        strcpy(out, last ? last + 1 : key->choices);
+        break;
+    }
+    case TRAIN_CHOICES:
+        strcpy(out, "orpo, kto_pair,sigmoid");
+        break;
+    case TRAIN_NUMBERS:
+        strcpy(out, "0.1, 3e-7,2");
+        break;
+    }
+}
+
+static void every_key_reads_back(void **state)
+{
+    struct train_config *c = *state, again;
+    struct str text = {0};
+    for (size_t i = 0; i < train_key_count; i++) {
+        char value[64];
+        another_value(&train_keys[i], value);
+        REQUIRE(train_config_set(c, train_keys[i].name, value, "test"));
+        bool one = train_keys[i].choices && !strchr(train_keys[i].choices, '|');
+        if (train_config_changed(c, &train_keys[i]) == one) fail_msg("%s", train_keys[i].name);
+        // The other methods settle keys for themselves.
+        if (i == 0) REQUIRE(train_config_set(c, "method", "dpo", "test"));
+    }
+    train_config_print(c, true, &text);
+    train_config_init(&again);
+    REQUIRE(read_text(&again, str_text(&text)));
+    for (size_t i = 0; i < train_key_count; i++) {
+        struct str a = {0}, b = {0};
+        train_config_value(c, &train_keys[i], &a);
+        train_config_value(&again, &train_keys[i], &b);
+        assert_string_equal(str_text(&a), str_text(&b));
+        str_finish(&a);
+        str_finish(&b);
+    }
+    assert_true(again.loss_types == 3 && again.loss_type[0] == 18 && again.loss_type[2] == 0);
+    assert_true(again.loss_weights_given == 3 && again.loss_weights[1] == 3e-7);
+    str_finish(&text);
     train_config_finish(&again);
 }
 
@@ -360,14 +563,19 @@ int main(void)
         TEST(booleans_are_yaml_words),
         TEST(numbers_have_ranges),
         TEST(choices_are_listed),
+        TEST(lists),
+        TEST(null_puts_back),
+        TEST(settings_of_a_schedule),
         TEST(unknown_keys_get_suggestions),
         TEST(keys_of_trl),
         TEST(file_of_yaml),
         TEST(file_of_json),
+        TEST(lists_in_files),
         TEST(empty_files),
         TEST(bad_files),
         TEST(deep_nesting_is_refused),
         TEST(printed_settings_read_back),
+        TEST(every_key_reads_back),
         TEST(keys_that_belong_together),
         TEST(shipped_configurations),
     };
