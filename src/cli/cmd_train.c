@@ -12,18 +12,43 @@
 
 #define MAX_KEYS 96
 
-static const char *value_name(enum train_key_type type)
+#define LONG_CHOICES 34 // are words of the help, not the value's name
+
+static const char *value_name(const struct train_key *key)
 {
-    switch (type) {
+    switch (key->type) {
     case TRAIN_BOOL:
         return "true|false";
     case TRAIN_INT:
         return "N";
     case TRAIN_NUMBER:
         return "X";
-    default:
+    case TRAIN_NUMBERS:
+        return "X,...";
+    case TRAIN_STRING:
         return "TEXT";
+    case TRAIN_CHOICE:
+        return strlen(key->choices) < LONG_CHOICES ? key->choices : "NAME";
+    case TRAIN_CHOICES:
+        break;
     }
+    return "NAME,...";
+}
+
+// The key's help, with its choices where they are too many for the value's name.
+static const char *help_text(const struct train_key *key)
+{
+    if (!key->choices || strlen(key->choices) < LONG_CHOICES) return key->help;
+    struct str text = {0};
+    str_append(&text, key->help);
+    str_append(&text, ": ");
+    for (const char *c = key->choices; *c; c++) {
+        if (*c == '|')
+            str_append(&text, ", ");
+        else
+            str_append_char(&text, *c);
+    }
+    return str_take(&text);
 }
 
 // Every key as an option. Their values are read by train_config_set(), which knows what each may
@@ -32,6 +57,7 @@ static const struct cli_option *make_options(void)
 {
     static struct cli_option options[MAX_KEYS];
     size_t count = 0;
+    if (options[0].name) return options; // made once: the texts stay
     options[count++] =
         (struct cli_option){"config", CLI_TEXT, "FILE",
                             .help = "YAML or JSON file of the keys below; options win over it"};
@@ -42,10 +68,11 @@ static const struct cli_option *make_options(void)
         options[count++] = (struct cli_option){
             .name = key->name,
             .type = CLI_TEXT,
-            .value = key->choices ? key->choices : value_name(key->type),
+            .value = value_name(key),
             .fallback = key->fallback,
-            .help = key->help,
+            .help = help_text(key),
             .bare = bare ? "true" : NULL,
+            .heading = train_key_heading(key),
         };
     }
     options[count] = (struct cli_option){0};
@@ -103,11 +130,12 @@ static bool run(struct cli *cli)
 
 const struct cli_command cli_command_train = {
     .name = "train",
-    .summary = "train a model: SFT, DPO, TR-DPO",
+    .summary = "train a model: SFT, DPO, TR-DPO, KTO, CPO",
     .synopsis = "--config FILE [--KEY VALUE ...]",
     .details = "Keys have the names and defaults of Hugging Face TRL, from a file or as options.\n"
-               "SIGINT and SIGTERM save a checkpoint first; the exit code is then 130 or 143, and\n"
-               "--resume_from_checkpoint goes on.",
+               "Lists are written a,b or as YAML has them; lr_scheduler_kwargs takes a mapping of\n"
+               "a schedule's keys. SIGINT and SIGTERM save a checkpoint first; the exit code is\n"
+               "then 130 or 143, and --resume_from_checkpoint goes on.",
     .make_options = make_options,
     .takes_other = train_key_is_foreign,
     .uses = CLI_DEVICE | CLI_PROFILE,

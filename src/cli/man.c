@@ -20,6 +20,7 @@ static void append_text(struct str *out, const char *text)
 
 static void append_option(const struct cli_option *o, struct str *out)
 {
+    if (o->heading) str_appendf(out, ".PP\n.I %s\n", o->heading);
     str_append(out, ".TP\n\\fB\\-\\-");
     append_text(out, o->name);
     str_append(out, "\\fR");

@@ -331,6 +331,7 @@ void cli_options_help(const struct cli_option *table, struct str *out)
     size_t indent = width + 2;
     for (const struct cli_option *o = table; o->name; o++) {
         struct str help = {0};
+        if (o->heading) str_appendf(out, "\n%s:\n", o->heading);
         size_t start = out->len;
         append_name(o, out);
         size_t column = out->len - start;

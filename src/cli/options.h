@@ -30,6 +30,7 @@ struct cli_option {
     const char *help;
     bool required;
     const char *bare; // the value where none is given ("--resume_from_checkpoint"); NULL: refused
+    const char *heading; // begins a group of options in help; NULL: goes on with the one before
 };
 
 // What a command line may hold.
@@ -76,7 +77,7 @@ bool cli_given(const struct cli_args *args, const char *name);
 // The word `word` ("--max-new-tokens=3") as an option of the table, or NULL.
 const struct cli_option *cli_find(const struct cli_option *table, const char *word);
 
-// Appends the table as lines of help, in two columns of 80 together.
+// Appends the table as lines of help, in two columns of 80 together, under the headings in it.
 void cli_options_help(const struct cli_option *table, struct str *out);
 
 #endif

@@ -108,6 +108,8 @@ struct train_key {
 extern const struct train_key train_keys[];
 extern const size_t train_key_count;
 const struct train_key *train_key_find(const char *name); // or NULL
+// The heading of the group of keys that begins with this one, or NULL.
+const char *train_key_heading(const struct train_key *key);
 // True for names that are no keys and that train_config_set() knows all the same: keys of TRL that
 // this program lacks, and lr_scheduler_kwargs, a group of keys.
 bool train_key_is_foreign(const char *name);

@@ -51,8 +51,8 @@
 // clang-format off
 const struct train_key train_keys[] = {
     CHOICE(method, "dpo", "dpo|sft|kto|cpo", "what to train: pairs with a reference, texts, judged completions, pairs without a reference", OURS),
-    CHOICES(loss_type, loss_types, LOSSES, "loss, or a list of losses that are added up (default: sigmoid; kto for method kto)", TRL),
-    NUMBERS(loss_weights, loss_weights_given, 0, 1e6, "weight of each loss in the list (default: 1 each)", TRL),
+    CHOICES(loss_type, loss_types, LOSSES, "loss, or a list of losses to add up (default sigmoid; kto for method kto)", TRL),
+    NUMBERS(loss_weights, loss_weights_given, 0, 1e6, "weight of each loss in the list (default 1 each)", TRL),
     NUMBER(beta, "0.1", 1e-6, 1e6, "strength of the pull to the reference", TRL),
     NUMBER(label_smoothing, "0", 0, 0.499999, "probability that a label is wrong: sigmoid, robust, exo_pair, aot, aot_unpaired, simpo", TRL),
     NUMBER(ld_alpha, "1", 0, 1, "weight of a completion's tokens beyond the shorter one's length", TRL),
@@ -65,17 +65,24 @@ const struct train_key train_keys[] = {
     NUMBER(alpha, "0", -100, 100, "method cpo: shape of the reward (AlphaPO); 0: the log-prob", TRL),
     NUMBER(desirable_weight, "1", 0, 1e6, "method kto: weight of desirable completions", TRL),
     NUMBER(undesirable_weight, "1", 0, 1e6, "method kto: weight of undesirable completions", TRL),
+    STRING(ref_model_name_or_path, NULL, "folder of the reference (default: the starting model)", TRL),
     FLAG(sync_ref_model, "true", "let the reference follow the policy (TR-DPO)", TRL),
     NUMBER(ref_model_mixup_alpha, "0.6", 0, 1, "weight of the policy in a reference update", TRL),
     INT(ref_model_sync_steps, "512", 1, MAX_COUNT, "optimiser steps between reference updates", TRL),
     CHOICE(ref_offload, "auto", "auto|on|off", "score the reference ahead while it stands still, so that it need not be in device memory", OURS),
     FLAG(precompute_ref_log_probs, "false", "TRL's name for ref_offload: on", TRL),
     STRING(model_name_or_path, NULL, "folder of the starting model", TRL),
-    STRING(ref_model_name_or_path, NULL, "folder of the reference (default: the starting model)", TRL),
     STRING(dataset_name, NULL, "JSON lines file, plain or gzip, or a folder of them", TRL),
-    STRING(eval_dataset_name, NULL, "dataset to evaluate on", OURS),
     STRING(output_dir, NULL, "folder for the trained model, checkpoints and logs", TRL),
+    INT(max_length, "1024", 2, 1 << 20, "tokens of prompt and completion together", TRL),
+    CHOICE(truncation_mode, "keep_start", "keep_start", "which end of a long row stays", TRL),
     FLAG(completion_only, "true", "SFT: score completions only, not prompts", OURS),
+    NUMBER(num_train_epochs, "1", 0, 1e6, "passes over the dataset", TRL),
+    INT(max_steps, "-1", -1, MAX_COUNT, "optimiser steps; -1: by epochs", TRL),
+    INT(per_device_train_batch_size, "8", 1, 65536, "rows (pairs) of a batch", TRL),
+    INT(gradient_accumulation_steps, "1", 1, 65536, "batches of an optimiser step", TRL),
+    INT(token_budget, "0", 0, 1 << 22, "token slots of a pass over the model; 0: chosen from the data", OURS),
+    INT(seed, "42", 0, 9007199254740991.0, "seed of all randomness", TRL),
     NUMBER(learning_rate, "1e-6", 0, 10, "peak learning rate", TRL),
     CHOICE(lr_scheduler_type, "linear", SCHEDULES, "course of the learning rate", TRL),
     NUMBER(warmup_steps, "0", 0, MAX_COUNT, "steps of warm-up; below 1: a share of all steps", TRL),
@@ -88,24 +95,16 @@ const struct train_key train_keys[] = {
     CHOICE(decay_type, "cosine", CURVES, "warmup_stable_decay: course of the decay", TRL),
     NUMBER(min_lr_ratio, "0", 0, 1, "warmup_stable_decay: lowest rate as a share of learning_rate", TRL),
     NUMBER(num_cycles, "0.5", 0, 1e6, "cosine schedules: waves; 0.5 goes down once", TRL),
-    NUMBER(num_train_epochs, "1", 0, 1e6, "passes over the dataset", TRL),
-    INT(max_steps, "-1", -1, MAX_COUNT, "optimiser steps; -1: by epochs", TRL),
-    INT(per_device_train_batch_size, "8", 1, 65536, "rows (pairs) of a batch", TRL),
-    INT(gradient_accumulation_steps, "1", 1, 65536, "batches of an optimiser step", TRL),
     NUMBER(adam_beta1, "0.9", 0, 0.9999999, "decay of AdamW's first moment", TRL),
     NUMBER(adam_beta2, "0.999", 0, 0.9999999, "decay of AdamW's second moment", TRL),
     NUMBER(adam_epsilon, "1e-8", 1e-20, 1, "AdamW's epsilon", TRL),
     NUMBER(weight_decay, "0", 0, 10, "AdamW's decay, on matrices (not on norms and biases)", TRL),
     NUMBER(max_grad_norm, "1", 0, NO_MAX, "gradient norm to clip to; 0: no clipping", TRL),
-    INT(max_length, "1024", 2, 1 << 20, "tokens of prompt and completion together", TRL),
-    CHOICE(truncation_mode, "keep_start", "keep_start", "which end of a long row stays", TRL),
-    INT(token_budget, "0", 0, 1 << 22, "token slots of a pass over the model; 0: chosen from the data", OURS),
-    INT(seed, "42", 0, 9007199254740991.0, "seed of all randomness", TRL),
-    INT(logging_steps, "10", 1, MAX_COUNT, "steps between lines of metrics", TRL),
+    STRING(eval_dataset_name, NULL, "dataset to evaluate on", OURS),
     CHOICE(eval_strategy, "auto", "auto|no|steps|epoch", "auto: by eval_steps; steps: every eval_steps, or else logging_steps", TRL),
     INT(eval_steps, "0", 0, MAX_COUNT, "steps between evaluations; 0: at the end only", TRL),
-    INT(per_device_eval_batch_size, "8", 1, 65536, "rows of a batch in evaluation", TRL),
     FLAG(eval_on_start, "false", "evaluate before the first step too", TRL),
+    INT(per_device_eval_batch_size, "8", 1, 65536, "rows of a batch in evaluation", TRL),
     FLAG(load_best_model_at_end, "false", "end with the model of the best evaluation", TRL),
     STRING(metric_for_best_model, "loss", "metric of evaluation that says which model is best", TRL),
     CHOICE(greater_is_better, "auto", "auto|true|false", "whether more of it is better; auto: unless its name ends in loss", TRL),
@@ -114,6 +113,7 @@ const struct train_key train_keys[] = {
     STRING(eval_prompts, NULL, "file of prompts to answer in each evaluation", OURS),
     INT(eval_max_new_tokens, "64", 1, 1 << 20, "tokens of such an answer at most", OURS),
     NUMBER(eval_temperature, "0", 0, 100, "temperature of such an answer; 0: the likeliest tokens", OURS),
+    INT(logging_steps, "10", 1, MAX_COUNT, "steps between lines of metrics", TRL),
     INT(save_steps, "500", 0, MAX_COUNT, "steps between checkpoints; 0: at the end only", TRL),
     INT(save_total_limit, "0", 0, MAX_COUNT, "checkpoints to keep; 0: all", TRL),
     STRING(resume_from_checkpoint, NULL, "true: the newest in output_dir; or a checkpoint's folder", TRL),
@@ -123,6 +123,26 @@ const struct train_key train_keys[] = {
 const size_t train_key_count = sizeof train_keys / sizeof *train_keys;
 
 #define NOTHING "null|none|None"
+
+static const struct {
+    const char *first, *heading;
+} groups[] = {
+    {"method", "Method and loss"},
+    {"ref_model_name_or_path", "Reference"},
+    {"model_name_or_path", "Model and data"},
+    {"num_train_epochs", "Steps and batches"},
+    {"learning_rate", "Learning rate"},
+    {"adam_beta1", "Optimiser"},
+    {"eval_dataset_name", "Evaluation"},
+    {"logging_steps", "Logging and checkpoints"},
+};
+
+const char *train_key_heading(const struct train_key *key)
+{
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
+        if (strcmp(groups[i].first, key->name) == 0) return groups[i].heading;
+    return NULL;
+}
 
 // Keys a TRL user may carry along: accepted at a value that asks for what this program does anyway
 // ("*": at any, as they say how to do what another key, refused here, would ask for).
