@@ -56,6 +56,7 @@ bool train_evaluate(const struct train_evaluation *e, struct train_metrics *metr
         ok = train_stepper_evaluate(e->stepper, e->set, order + first, n, rows) &&
              add_rows(e, metrics, rows, n, first, room);
     }
+    train_metrics_pool_end(metrics, &e->rules);
     mem_free(room);
     mem_free(rows);
     mem_free(order);

@@ -138,51 +138,49 @@ static void tally_text(struct tally *t, const struct sequence_metrics *p)
     put(t, METRIC_TOKEN_ACCURACY, p->accurate, p->tokens);
 }
 
-// Sums over the rows of one class in a batch.
-struct class_sums {
-    double rows, reward, logp, ref_logp, over_start;
+// Metrics of one class of unpaired rows: undesirable, desirable.
+static const struct {
+    enum train_metric reward, logp, ref_logp;
+} of_class[2] = {
+    {METRIC_REWARDS_REJECTED, METRIC_LOGPS_REJECTED, METRIC_LOGPS_REF_REJECTED},
+    {METRIC_REWARDS_CHOSEN, METRIC_LOGPS_CHOSEN, METRIC_LOGPS_REF_CHOSEN},
 };
 
-static void tally_batch(struct tally *t, const struct train_metric_rules *rules,
-                        const union train_row_metrics *rows, uint32_t count, const float *start)
+// Rows of one batch or of several, all alike. METRIC_SFT_MARGINS gets the desirable ones' part of
+// METRIC_KL_SFT, which close_margins() takes up.
+static void tally_unpaired(struct tally *t, const union train_row_metrics *rows, uint32_t count,
+                           const float *start)
 {
-    struct class_sums class[2] = {0}; // undesirable, desirable
     for (uint32_t i = 0; i < count; i++) {
         const struct unpaired_metrics *p = &rows[i].unpaired;
         bool desirable = p->label > 0.5f;
-        struct class_sums *c = &class[desirable];
-        double over_start = start ? (double)p->logp - (double)start[2 * i] : 0;
-        c->rows++;
-        c->reward += p->reward;
-        c->logp += p->logp;
-        c->ref_logp += p->ref_logp;
-        c->over_start += over_start;
         put(t, METRIC_LOSS, p->loss, 1);
         put(t, METRIC_ENTROPY, p->entropy, p->tokens);
         if (desirable) put(t, METRIC_TOKEN_ACCURACY, p->accurate, p->tokens);
+        put(t, of_class[desirable].reward, p->reward, 1);
+        put(t, of_class[desirable].logp, p->logp, 1);
+        put(t, of_class[desirable].ref_logp, p->ref_logp, 1);
+        put(t, METRIC_KL, p->kl, 1);
         put(t, METRIC_KL_REFERENCE, (double)p->logp - (double)p->ref_logp, 1);
-        if (start) put(t, METRIC_KL_SFT, over_start, 1);
+        if (!start) continue;
+        double over_start = (double)p->logp - (double)start[2 * i];
+        put(t, METRIC_KL_SFT, over_start, 1);
+        if (desirable) put(t, METRIC_SFT_MARGINS, over_start, 0);
     }
-    put(t, METRIC_KL, rows[0].unpaired.kl, 1);
-    static const enum train_metric names[2][3] = {
-        {METRIC_REWARDS_REJECTED, METRIC_LOGPS_REJECTED, METRIC_LOGPS_REF_REJECTED},
-        {METRIC_REWARDS_CHOSEN, METRIC_LOGPS_CHOSEN, METRIC_LOGPS_REF_CHOSEN},
-    };
-    for (int k = 0; k < 2; k++) {
-        const struct class_sums *c = &class[k];
-        if (!(c->rows > 0)) continue;
-        put(t, names[k][0], c->reward / c->rows, 1);
-        put(t, names[k][1], c->logp / c->rows, 1);
-        put(t, names[k][2], c->ref_logp / c->rows, 1);
-    }
-    if (!(class[0].rows > 0 && class[1].rows > 0)) return;
+}
+
+// Margins of unpaired rows: the desirable ones' mean less that of the others, where there are both.
+static void close_margins(struct tally *t, double beta)
+{
+    double chosen = t->weight[METRIC_REWARDS_CHOSEN], rejected = t->weight[METRIC_REWARDS_REJECTED];
+    double over_chosen = t->sum[METRIC_SFT_MARGINS];
+    double over_rejected = t->sum[METRIC_KL_SFT] - over_chosen;
+    t->sum[METRIC_SFT_MARGINS] = 0;
+    if (!(chosen > 0 && rejected > 0)) return;
     put(t, METRIC_REWARDS_MARGINS,
-        class[1].reward / class[1].rows - class[0].reward / class[0].rows, 1);
-    if (start)
-        put(t, METRIC_SFT_MARGINS,
-            rules->beta *
-                (class[1].over_start / class[1].rows - class[0].over_start / class[0].rows),
-            1);
+        t->sum[METRIC_REWARDS_CHOSEN] / chosen - t->sum[METRIC_REWARDS_REJECTED] / rejected, 1);
+    if (t->weight[METRIC_KL_SFT] > 0)
+        put(t, METRIC_SFT_MARGINS, beta * (over_chosen / chosen - over_rejected / rejected), 1);
 }
 
 static bool row_is_finite(enum train_metric_rows kind, const union train_row_metrics *row)
@@ -194,16 +192,11 @@ static bool row_is_finite(enum train_metric_rows kind, const union train_row_met
 
 static bool tally(struct tally *t, const struct train_metric_rules *rules,
                   const union train_row_metrics *rows, uint32_t count, const float *start,
-                  uint32_t batch, uint32_t *bad)
+                  uint32_t *bad)
 {
     for (uint32_t i = 0; i < count; i++)
         if (!row_is_finite(rules->rows, &rows[i])) return *bad = i, false;
-    if (rules->rows == METRICS_UNPAIRED) {
-        for (uint32_t i = 0; i < count; i += batch)
-            tally_batch(t, rules, rows + i, count - i < batch ? count - i : batch,
-                        start ? start + 2 * (size_t)i : NULL);
-        return true;
-    }
+    if (rules->rows == METRICS_UNPAIRED) return tally_unpaired(t, rows, count, start), true;
     for (uint32_t i = 0; i < count; i++)
         if (rules->rows == METRICS_PAIRS)
             tally_pair(t, rules, &rows[i].pair, start ? start + 2 * (size_t)i : NULL);
@@ -212,24 +205,31 @@ static bool tally(struct tally *t, const struct train_metric_rules *rules,
     return true;
 }
 
-// Metrics of unpaired rows that are already means, one for each batch.
-static bool is_of_batches(const struct train_metric_rules *rules, int which)
+static void add_means(struct train_metrics *m, const struct tally *t, bool of_batch, bool of_step)
 {
-    return rules->rows == METRICS_UNPAIRED && which != METRIC_LOSS && which != METRIC_ENTROPY &&
-           which != METRIC_TOKEN_ACCURACY && which != METRIC_KL_REFERENCE && which != METRIC_KL_SFT;
+    for (int k = 0; k < METRIC_COUNT; k++) {
+        bool whole = k == METRIC_LOSS || k == METRIC_ENTROPY || k == METRIC_TOKEN_ACCURACY ||
+                     k == METRIC_KL_REFERENCE || k == METRIC_KL_SFT;
+        if (!(t->weight[k] > 0) || !(whole ? of_step : of_batch)) continue;
+        m->sums[k] += t->sum[k] / t->weight[k];
+        m->counts[k]++;
+    }
 }
 
 bool train_metrics_add(struct train_metrics *m, const struct train_metric_rules *rules,
                        const union train_row_metrics *rows, uint32_t count, const float *start,
                        uint32_t *bad)
 {
-    struct tally t = {0};
-    if (!tally(&t, rules, rows, count, start, rules->batch, bad)) return false;
-    for (int k = 0; k < METRIC_COUNT; k++) {
-        if (!(t.weight[k] > 0)) continue;
-        bool whole = is_of_batches(rules, k);
-        m->sums[k] += whole ? t.sum[k] : t.sum[k] / t.weight[k];
-        m->counts[k] += whole ? t.weight[k] : 1;
+    struct tally step = {0};
+    bool unpaired = rules->rows == METRICS_UNPAIRED;
+    if (!tally(&step, rules, rows, count, start, bad)) return false;
+    add_means(m, &step, !unpaired, true);
+    for (uint32_t i = 0; unpaired && i < count; i += rules->batch) {
+        struct tally batch = {0};
+        uint32_t n = count - i < rules->batch ? count - i : rules->batch;
+        tally_unpaired(&batch, rows + i, n, start ? start + 2 * (size_t)i : NULL);
+        close_margins(&batch, rules->beta);
+        add_means(m, &batch, true, false);
     }
     return true;
 }
@@ -242,10 +242,21 @@ bool train_metrics_pool(struct train_metrics *m, const struct train_metric_rules
     struct tally t;
     memcpy(t.sum, m->sums, sizeof t.sum);
     memcpy(t.weight, m->counts, sizeof t.weight);
-    if (!tally(&t, rules, rows, count, start, count, bad)) return false;
+    if (!tally(&t, rules, rows, count, start, bad)) return false;
     memcpy(m->sums, t.sum, sizeof t.sum);
     memcpy(m->counts, t.weight, sizeof t.weight);
     return true;
+}
+
+void train_metrics_pool_end(struct train_metrics *m, const struct train_metric_rules *rules)
+{
+    struct tally t;
+    if (rules->rows != METRICS_UNPAIRED) return;
+    memcpy(t.sum, m->sums, sizeof t.sum);
+    memcpy(t.weight, m->counts, sizeof t.weight);
+    close_margins(&t, rules->beta);
+    memcpy(m->sums, t.sum, sizeof t.sum);
+    memcpy(m->counts, t.weight, sizeof t.weight);
 }
 
 // ---- use ----

@@ -67,11 +67,12 @@ bool train_metrics_add(struct train_metrics *m, const struct train_metric_rules 
                        uint32_t *bad);
 
 // Adds rows of an evaluation, where rows count alike (tokens alike: entropy, the loss of texts, of
-// pairs' chosen completions the token accuracy) however they are grouped. Of unpaired rows `count`
-// is one batch.
+// pairs' chosen completions the token accuracy) however they are grouped. The second is due when
+// all rows are in: margins of unpaired rows are between the means of the two classes.
 bool train_metrics_pool(struct train_metrics *m, const struct train_metric_rules *rules,
                         const union train_row_metrics *rows, uint32_t count, const float *start,
                         uint32_t *bad);
+void train_metrics_pool_end(struct train_metrics *m, const struct train_metric_rules *rules);
 
 double train_metrics_mean(const struct train_metrics *m, enum train_metric which); // 0 if none
 bool train_metrics_has(const struct train_metrics *m, enum train_metric which);

@@ -213,12 +213,26 @@ static void means_of_unpaired_rows(void **state)
     want[METRIC_ENTROPY] = (6.0 / 8 + 2.0 / 2 + 8.0 / 6) / 3;
     want[METRIC_TOKEN_ACCURACY] = (1.0 / 2 + 1.0 / 2) / 2;
     expect_means(&m, want);
-    // An evaluation in groups of a batch.
-    m = (struct train_metrics){0};
-    for (int i = 0; i < 3; i++)
-        assert_true(
-            train_metrics_pool(&m, &kto, unpaired + 2 * i, 2, unpaired_start + 4 * i, &bad));
-    expect_means(&m, unpaired_means);
+    // In an evaluation rows of a class count alike, and margins are between the two means, also
+    // where no group has both.
+    want[METRIC_ENTROPY] = 1;
+    want[METRIC_TOKEN_ACCURACY] = 0.5;
+    want[METRIC_REWARDS_CHOSEN] = 7.0 / 3;
+    want[METRIC_REWARDS_REJECTED] = 1.0 / 3;
+    want[METRIC_REWARDS_MARGINS] = 2;
+    want[METRIC_LOGPS_CHOSEN] = -6;
+    want[METRIC_LOGPS_REJECTED] = -12;
+    want[METRIC_LOGPS_REF_CHOSEN] = -32.0 / 3;
+    want[METRIC_LOGPS_REF_REJECTED] = -38.0 / 3;
+    want[METRIC_SFT_MARGINS] = 0.5 * (1.0 / 3 - 2.0 / 3);
+    for (uint32_t group = 1; group <= 6; group++) {
+        m = (struct train_metrics){0};
+        for (uint32_t i = 0; i < 6; i += group)
+            assert_true(train_metrics_pool(&m, &kto, unpaired + i, 6 - i < group ? 6 - i : group,
+                                           unpaired_start + 2 * i, &bad));
+        train_metrics_pool_end(&m, &kto);
+        expect_means(&m, want);
+    }
     // One class alone has no margins, and nothing of the other.
     m = (struct train_metrics){0};
     assert_true(train_metrics_add(&m, &kto, unpaired + 2, 2, unpaired_start, &bad));
