@@ -107,6 +107,13 @@ static char *state_without_settings(const char *dir, int64_t step)
     cJSON *json = json_parse_file(path, 0);
     REQUIRE(json);
     cJSON_DeleteItemFromObject(json, "config");
+    // Of the best model's folder only the name: runs are compared that stand in two folders.
+    cJSON *best = cJSON_GetObjectItem(json, "best_model_checkpoint");
+    if (cJSON_IsString(best)) {
+        char *name = mem_strdup(strrchr(best->valuestring, '/') + 1);
+        cJSON_SetValuestring(best, name);
+        mem_free(name);
+    }
     char *text = json_print(json, true);
     cJSON_Delete(json);
     mem_free(path);
