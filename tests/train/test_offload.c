@@ -28,8 +28,16 @@ static const struct trial trials[] = {
     {"fixed", {"sync_ref_model", "false"}},
     {"soft", {"ref_model_sync_steps", "1"}},
     {"hard", {"ref_model_sync_steps", "4", "ref_model_mixup_alpha", "1"}},
+    {"general", {"ref_model_sync_steps", "3", "loss_type", "ipo"}},
     {"its own reference",
      {"ref_model_name_or_path", TEST_FIXTURES "/tiny-gqa-ref", "ref_model_sync_steps", "5"}},
+    {"a list", {"loss_type", "sigmoid,sft", "ref_model_sync_steps", "4"}},
+    {"batch-wide", {"loss_type", "aot", "ref_model_sync_steps", "4"}},
+    {"batch-wide in many packs",
+     {"loss_type", "aot_unpaired", "ref_model_sync_steps", "4", "token_budget", "170"}},
+    {"unpaired", {"method", "kto", "loss_type", "kto", "ref_model_sync_steps", "4"}},
+    {"unpaired in many packs",
+     {"method", "kto", "loss_type", "kto", "ref_model_sync_steps", "4", "token_budget", "170"}},
 };
 #define COUNT (sizeof trials / sizeof *trials)
 #define STEPS 10
