@@ -25,11 +25,11 @@ struct loss {
 };
 
 static const struct loss losses[] = {
-    {"dpo", "aot", "false"},         {"dpo", "aot_unpaired", "false"},
-    {"dpo", "kto_pair", "false"},    {"dpo", "sigmoid,sft", "false"},
-    {"dpo", "sft,sigmoid", "true"},  {"dpo", "orpo", "false"},
+    {"dpo", "aot", "false"},          {"dpo", "aot_unpaired", "false"},
+    {"dpo", "kto_pair", "false"},     {"dpo", "sigmoid,sft", "false"},
+    {"dpo", "sft,sigmoid", "true"},   {"dpo", "orpo", "false"},
     {"dpo", "kto_pair,aot", "false"}, {"cpo", "simpo", "false"},
-    {"kto", "kto", "false"},         {"kto", "apo_zero_unpaired", "false"},
+    {"kto", "kto", "false"},          {"kto", "apo_zero_unpaired", "false"},
 };
 #define COUNT (sizeof losses / sizeof *losses)
 
@@ -43,8 +43,8 @@ static void go(const struct loss *l, const char *dir, const char *budget, const 
                    accumulation, "token_budget", budget, "learning_rate", "1e-6", "use_weighting",
                    l->weighting);
     if (strcmp(l->method, "cpo") != 0 && strcmp(l->type, "orpo") != 0)
-        REQUIRE(train_config_set(&c, "ref_model_name_or_path", TEST_FIXTURES "/tiny-gqa-ref",
-                                 "test"));
+        REQUIRE(
+            train_config_set(&c, "ref_model_name_or_path", TEST_FIXTURES "/tiny-gqa-ref", "test"));
     REQUIRE(file_remove_tree(dir));
     if (running_go(&c, device, 0) != TRAIN_FINISHED)
         fail_msg("%s %s: %s", l->method, l->type, err_message());
