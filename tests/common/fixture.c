@@ -31,15 +31,24 @@ void fixture_open(struct fixture *f, struct vk_device *device, const char *name,
 void fixture_open_spans(struct fixture *f, struct vk_device *device, const char *name, bool pairs,
                         uint64_t max_span_bytes)
 {
+    fixture_open_rows(f, device, name, "prefs.jsonl", pairs ? DATA_PAIRS : DATA_TEXTS,
+                      max_span_bytes);
+}
+
+void fixture_open_rows(struct fixture *f, struct vk_device *device, const char *name,
+                       const char *file, enum data_kind kind, uint64_t max_span_bytes)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s", TEST_FIXTURES, file);
     *f = (struct fixture){.device = device, .name = name};
     REQUIRE(hf_config_load(&f->hf, fixture_path(f, "", "")));
     f->tokenizer = hf_tokenizer_load(fixture_path(f, "", ""));
     REQUIRE(f->tokenizer);
     struct model_config config = model_config_from_hf(&f->hf);
     REQUIRE(model_layout_init(&f->layout, &config, max_span_bytes));
-    REQUIRE(data_load(&f->set, &(struct data_params){.path = TEST_FIXTURES "/prefs.jsonl",
+    REQUIRE(data_load(&f->set, &(struct data_params){.path = path,
                                                      .tokenizer = f->tokenizer,
-                                                     .kind = pairs ? DATA_PAIRS : DATA_TEXTS,
+                                                     .kind = kind,
                                                      .completion_only = true,
                                                      .max_length = 1024}));
     f->expected = json_parse_file(fixture_path(f, "", "expected.json"), 0);

@@ -14,7 +14,7 @@ struct fixture {
     struct hf_config hf;
     struct hf_tokenizer *tokenizer;
     struct model_layout layout;
-    struct data_set set; // prefs.jsonl, tokenised for this model
+    struct data_set set; // prefs.jsonl or other rows, tokenised for this model
     cJSON *expected;     // expected.json
 };
 
@@ -23,6 +23,9 @@ void fixture_open(struct fixture *f, struct vk_device *device, const char *name,
 // The same with a limit on the bytes of a span (model_layout_init).
 void fixture_open_spans(struct fixture *f, struct vk_device *device, const char *name, bool pairs,
                         uint64_t max_span_bytes);
+// The same with other rows: a file of tests/fixtures, and what its rows are.
+void fixture_open_rows(struct fixture *f, struct vk_device *device, const char *name,
+                       const char *file, enum data_kind kind, uint64_t max_span_bytes);
 void fixture_close(struct fixture *f);
 
 // Path of a file of the fixture, or of the folder with SUFFIX behind its name ("-ref"); in a static

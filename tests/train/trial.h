@@ -1,11 +1,12 @@
-// A trial: optimiser steps over all rows of a fixture, step by step.
+// A trial: optimiser steps over all rows of a fixture, step by step. Rows are prefs.jsonl's, or
+// with method: kto those of losses/unpaired.jsonl.
 #ifndef TEST_TRIAL_H
 #define TEST_TRIAL_H
 
 #include "../common/fixture.h"
 
 #include "train/schedule.h"
-#include "train/stepper.h"
+#include "train/stepper_state.h"
 
 #define TRIAL_ROWS 16
 #define TRIAL_STEPS 6
@@ -27,17 +28,30 @@ struct trial_params {
     const char *alpha, *every;   // reference updates; NULL: none
     const char *max_grad_norm;   // NULL: the default of training
     const char *label_smoothing; // NULL: none
+    const cJSON *settings[3];    // objects of keys, set after the above; NULL: none more
     uint32_t tokens;             // of a pass; 0: all rows in one
     uint64_t max_span_bytes;     // of the weight arenas; 0: one span
 };
 void trial_open(struct trial *t, struct vk_device *device, const struct trial_params *params);
 void trial_close(struct trial *t);
 
+// Sets a key of the configuration from a number, string, boolean or list.
+void trial_set(struct train_config *config, const char *key, const cJSON *value);
+
 // Does step `number` (from 1).
 void trial_step(struct trial *t, int64_t number);
 
+// Derivatives of the step's loss by the log-prob of each scored position of the pass done last, in
+// the order of t->stepper->pack; the caller frees them.
+float *trial_dlogp(const struct trial *t);
+
 // All elements of an arena in the order of its layout; the caller frees them.
 float *trial_values(const struct model_weights *w);
+
+// Norm of the difference between `got` and the tensors named PREFIX + name of `end`, as a share of
+// the norm of the change from the weights of `start` to those.
+double trial_change_off(const struct model_weights *got, const struct hf_tensors *start,
+                        const struct hf_tensors *end, const char *prefix);
 
 // True if two arenas hold the same bits, tensor by tensor (their layouts may differ in spans).
 bool trial_same_bits(const struct model_weights *a, const struct model_weights *b);
