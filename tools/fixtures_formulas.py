@@ -26,6 +26,7 @@ DEFAULTS = {
     "alpha": 0.0,
     "desirable_weight": 1.0,
     "undesirable_weight": 1.0,
+    "max_length": 1024,
     "sync_ref_model": False,
     "ref_model_mixup_alpha": 0.6,
     "ref_model_sync_steps": 512,
@@ -234,14 +235,17 @@ def kto_loss(policy, reference, labels, kl, s):
 class Batch:
     """Rows that losses of a whole batch see together: the (prompt, completion) ids of their sequences."""
 
-    def __init__(self, tokens, kto):
+    def __init__(self, tokens, kto, max_length):
+        def cut(prompt, completion):
+            return prompt, completion[: max_length - len(prompt)]
+
         if not kto:
-            self.sequences = [(t["prompt"], t[k]) for k in ("chosen", "rejected") for t in tokens]
+            self.sequences = [cut(t["prompt"], t[k]) for k in ("chosen", "rejected") for t in tokens]
             return
-        self.sequences = [(t["prompt"], t["completion"]) for t in tokens]
+        self.sequences = [cut(t["prompt"], t["completion"]) for t in tokens]
         completions = [t["completion"] for t in tokens]
         turned = completions[-1:] + completions[:-1]
-        self.mismatched = [(t["prompt"], c) for t, c in zip(tokens, turned, strict=True)]
+        self.mismatched = [cut(t["prompt"], c) for t, c in zip(tokens, turned, strict=True)]
         self.labels = torch.tensor([t["label"] for t in tokens])
 
 
@@ -253,7 +257,9 @@ class Problem:
         self.s = {**DEFAULTS, **settings}
         self.kto = self.s["method"] == "kto"
         size = self.s.get("per_device_train_batch_size", len(tokens))
-        self.batches = [Batch(tokens[i : i + size], self.kto) for i in range(0, len(tokens), size)]
+        self.batches = [
+            Batch(tokens[i : i + size], self.kto, self.s["max_length"]) for i in range(0, len(tokens), size)
+        ]
         self.reference_free = self.s["method"] == "cpo" or set(self.s["loss_type"]) <= {"sft", "simpo", "orpo"}
 
     def batch_losses(self, batch):

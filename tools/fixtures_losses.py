@@ -75,7 +75,7 @@ DPO_RUNS = {
     "discopop_tau": {"loss_type": ["discopop"], "beta": 0.5, "discopop_tau": 0.5},
     "sft": {"loss_type": ["sft"]},
     "list": {"loss_type": ["sigmoid", "bco_pair", "sft"], "loss_weights": [0.8, 0.2, 1.0], "beta": 0.5},
-    "list_unweighted": {"loss_type": ["apo_zero", "aot_unpaired"], "beta": 0.5},
+    "list_truncated": {"loss_type": ["apo_zero", "aot_unpaired", "ipo"], "beta": 0.5, "max_length": 100},
     "ld_alpha": {"beta": 0.5, "ld_alpha": 0.5},
     "ld_alpha_zero": {"loss_type": ["aot", "ipo", "nca_pair"], "beta": 0.5, "ld_alpha": 0.0},
     "forward_kl": {"beta": 0.5, "f_divergence_type": "forward_kl"},
@@ -107,7 +107,14 @@ DPO_RUNS = {
 }
 KTO_RUNS = {
     "kto": {"loss_type": ["kto"], "beta": 0.5},
-    "kto_weights": {"loss_type": ["kto"], "beta": 0.5, "desirable_weight": 0.8, "undesirable_weight": 1.5},
+    # The mismatched rows take completions as they were before they were cut.
+    "kto_truncated": {
+        "loss_type": ["kto"],
+        "beta": 0.5,
+        "desirable_weight": 0.8,
+        "undesirable_weight": 1.5,
+        "max_length": 100,
+    },
     "apo_zero_unpaired": {
         "loss_type": ["apo_zero_unpaired"],
         "beta": 0.5,
@@ -219,8 +226,7 @@ def trl_trainer(group, policy, reference, tokenizer, rows, settings, scratch):
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,
-        **TRAINING,
-        **options,
+        **{**TRAINING, **options},
     )
     models = {"model": policy}
     if group in ("dpo", "kto"):

@@ -31,15 +31,18 @@ void fixture_open(struct fixture *f, struct vk_device *device, const char *name,
 void fixture_open_spans(struct fixture *f, struct vk_device *device, const char *name, bool pairs,
                         uint64_t max_span_bytes)
 {
-    fixture_open_rows(f, device, name, "prefs.jsonl", pairs ? DATA_PAIRS : DATA_TEXTS,
+    fixture_open_rows(f, device, name,
+                      &(struct fixture_rows){.file = "prefs.jsonl",
+                                             .kind = pairs ? DATA_PAIRS : DATA_TEXTS,
+                                             .max_length = 1024},
                       max_span_bytes);
 }
 
 void fixture_open_rows(struct fixture *f, struct vk_device *device, const char *name,
-                       const char *file, enum data_kind kind, uint64_t max_span_bytes)
+                       const struct fixture_rows *rows, uint64_t max_span_bytes)
 {
     char path[1024];
-    snprintf(path, sizeof path, "%s/%s", TEST_FIXTURES, file);
+    snprintf(path, sizeof path, "%s/%s", TEST_FIXTURES, rows->file);
     *f = (struct fixture){.device = device, .name = name};
     REQUIRE(hf_config_load(&f->hf, fixture_path(f, "", "")));
     f->tokenizer = hf_tokenizer_load(fixture_path(f, "", ""));
@@ -48,9 +51,9 @@ void fixture_open_rows(struct fixture *f, struct vk_device *device, const char *
     REQUIRE(model_layout_init(&f->layout, &config, max_span_bytes));
     REQUIRE(data_load(&f->set, &(struct data_params){.path = path,
                                                      .tokenizer = f->tokenizer,
-                                                     .kind = kind,
+                                                     .kind = rows->kind,
                                                      .completion_only = true,
-                                                     .max_length = 1024}));
+                                                     .max_length = rows->max_length}));
     f->expected = json_parse_file(fixture_path(f, "", "expected.json"), 0);
     REQUIRE(f->expected);
 }

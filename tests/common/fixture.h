@@ -23,9 +23,14 @@ void fixture_open(struct fixture *f, struct vk_device *device, const char *name,
 // The same with a limit on the bytes of a span (model_layout_init).
 void fixture_open_spans(struct fixture *f, struct vk_device *device, const char *name, bool pairs,
                         uint64_t max_span_bytes);
-// The same with other rows: a file of tests/fixtures, and what its rows are.
+// The same with rows as asked for.
+struct fixture_rows {
+    const char *file; // of tests/fixtures
+    enum data_kind kind;
+    uint32_t max_length;
+};
 void fixture_open_rows(struct fixture *f, struct vk_device *device, const char *name,
-                       const char *file, enum data_kind kind, uint64_t max_span_bytes);
+                       const struct fixture_rows *rows, uint64_t max_span_bytes);
 void fixture_close(struct fixture *f);
 
 // Path of a file of the fixture, or of the folder with SUFFIX behind its name ("-ref"); in a static

@@ -67,8 +67,11 @@ void trial_open(struct trial *t, struct vk_device *device, const struct trial_pa
     *t = (struct trial){0};
     configure(t, p);
     bool kto = t->config.method == TRAIN_KTO;
-    fixture_open_rows(&t->f, device, p->name, kto ? "losses/unpaired.jsonl" : "prefs.jsonl",
-                      kto ? DATA_UNPAIRED : DATA_PAIRS, p->max_span_bytes);
+    fixture_open_rows(&t->f, device, p->name,
+                      &(struct fixture_rows){.file = kto ? "losses/unpaired.jsonl" : "prefs.jsonl",
+                                             .kind = kto ? DATA_UNPAIRED : DATA_PAIRS,
+                                             .max_length = (uint32_t)t->config.max_length},
+                      p->max_span_bytes);
     assert_int_equal(t->f.set.rows.count, TRIAL_ROWS);
     t->schedule = train_schedule_make(&t->config, TRIAL_STEPS);
     fixture_weights(&t->f, &t->policy, "");
