@@ -1,0 +1,421 @@
+// Packing, prefix sharing and slices of the head change no result beyond rounding: log-probs and
+// gradients of the same rows, wherever they stand in whatever packs; a pair is two rows that share
+// nothing. What differs from run to run is only where rows stand, so a token's log-prob and its
+// share of the gradient (dlogp, which is given) are found by the token.
+#include "../common/device.h"
+#include "../common/scratch.h"
+
+#include "args.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "model/forward.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+// cmocka wants the headers above first.
+#include <cmocka.h>
+
+#define ROWS 24
+
+// ---- rows ----
+
+// Rows whose ids stand for those of another set: origin[i] is where id i has its like there.
+struct rows {
+    struct data_set set;
+    struct origins ARRAY_OF(uint32_t) origin;
+};
+
+static void rows_finish(struct rows *r)
+{
+    data_finish(&r->set);
+    ARRAY_FREE(&r->origin);
+}
+
+static void copy_ids(struct rows *to, const struct data_set *from, uint32_t first, uint32_t count)
+{
+    for (uint32_t i = first; i < first + count; i++) {
+        ARRAY_PUSH(&to->set.ids, from->ids.items[i]);
+        ARRAY_PUSH(&to->origin, i);
+    }
+}
+
+static uint32_t any_length(struct rng *r, uint32_t bits)
+{
+    return (uint32_t)rng_below(r, (1u << rng_below(r, bits)) + 1);
+}
+
+// Pairs of random ids: prompts of none to 128 tokens, some shared, completions of one to 128.
+static void make_pairs(struct rows *to, uint32_t vocab)
+{
+    struct rng r = rng_begin(5, RNG_TEST);
+    struct data_set from = {0};
+    *to = (struct rows){.set.kind = DATA_PAIRS};
+    for (uint32_t k = 0; k < ROWS; k++) {
+        struct data_row row = {.line = k + 1, .first = (uint32_t)from.ids.count};
+        const struct data_row *like = k % 3 == 2 ? &from.rows.items[k - 1] : NULL;
+        row.prompt = like ? like->prompt : k % 8 == 3 ? 0 : any_length(&r, 8);
+        for (int c = 0; c < 2; c++)
+            row.completion[c] =
+                1 + (k % 5 == (uint32_t)c ? 0 : any_length(&r, 8)) + (row.prompt == 0);
+        for (uint32_t i = 0; i < row.prompt + row.completion[0] + row.completion[1]; i++) {
+            bool shared = like && i < row.prompt;
+            int32_t id = shared ? from.ids.items[like->first + i] : (int32_t)rng_below(&r, vocab);
+            ARRAY_PUSH(&from.ids, id);
+        }
+        ARRAY_PUSH(&from.rows, row);
+        ARRAY_PUSH(&to->set.rows, row);
+    }
+    copy_ids(to, &from, 0, (uint32_t)from.ids.count);
+    data_finish(&from);
+}
+
+// Each pair as two rows, all chosen first.
+static void make_unpaired(struct rows *to, const struct data_set *pairs)
+{
+    *to = (struct rows){.set.kind = DATA_UNPAIRED};
+    for (uint32_t i = 0; i < 2 * ROWS; i++) {
+        const struct data_row *from = &pairs->rows.items[i % ROWS];
+        int c = i >= ROWS;
+        struct data_row row = {.line = from->line,
+                               .first = (uint32_t)to->set.ids.count,
+                               .prompt = from->prompt,
+                               .completion = {from->completion[c]},
+                               .label = !c};
+        copy_ids(to, pairs, from->first, from->prompt);
+        copy_ids(to, pairs, from->first + from->prompt + (c ? from->completion[0] : 0),
+                 from->completion[c]);
+        ARRAY_PUSH(&to->set.rows, row);
+    }
+}
+
+// ---- a run ----
+
+// How rows are placed.
+struct placement {
+    const char *name;
+    const struct rows *rows;
+    uint32_t tokens;       // of a pass
+    uint64_t logits_bytes; // of a slice of the head; 0: all in one
+    uint64_t seed;         // of the rows' order; 0: as they stand
+    bool alone;            // one row a pass
+    bool same_bits;        // log-probs must be those of the first placement, bit for bit
+};
+
+// Log-probs by origin, NAN where none is; the gradient as model_weights_read has it.
+struct outcome {
+    float *logp, *grad;
+    uint32_t packs;
+};
+
+struct bench {
+    const struct placement *p;
+    const struct model_layout *layout;
+    struct vk_arena arena;
+    struct data_pack pack;
+    struct model_batch batch;
+    struct model_activations act;
+    struct model_pass pass;
+    struct model_weights *policy, grad;
+    struct vk_seq *forward, *backward;
+};
+
+static void record_forward(struct vk_seq *s, void *ctx)
+{
+    struct bench *b = ctx;
+    model_forward(s, &b->pass, b->policy);
+}
+
+static void record_backward(struct vk_seq *s, void *ctx)
+{
+    struct bench *b = ctx;
+    model_backward(s, &b->pass, b->policy, &b->grad);
+}
+
+static void layout(struct bench *b, struct vk_arena *arena)
+{
+    model_activations_layout(&b->act, &b->layout->config, arena, device,
+                             &(struct model_activation_params){.tokens = b->p->tokens,
+                                                               .scored = b->pack.scored_capacity,
+                                                               .training = true,
+                                                               .logits_bytes = b->p->logits_bytes});
+    model_batch_layout(&b->batch, arena, b->p->tokens, b->pack.scored_capacity,
+                       b->pack.sequence_capacity);
+    b->pass.rope_table =
+        vk_arena_alloc(arena, (uint64_t)b->p->tokens * b->layout->config.head_dim * 4);
+}
+
+static void bench_open(struct bench *b, struct model_weights *policy, const struct placement *p)
+{
+    struct vk_arena measure;
+    *b = (struct bench){.p = p, .layout = policy->layout, .policy = policy};
+    data_pack_init(&b->pack, &(struct data_pack_params){.tokens = p->tokens, .max_rows = 2 * ROWS});
+    REQUIRE(vk_arena_init(&measure, NULL, &(struct vk_arena_params){.name = "measure"}));
+    layout(b, &measure);
+    model_activations_finish(&b->act);
+    REQUIRE(vk_arena_init(&b->arena, device,
+                          &(struct vk_arena_params){.name = "test", .bytes = measure.peak}));
+    vk_arena_finish(&measure);
+    layout(b, &b->arena);
+    const struct model_config *c = &b->layout->config;
+    b->pass.config = c;
+    b->pass.batch = &b->batch;
+    b->pass.act = &b->act;
+    b->pass.rope_rows = p->tokens;
+    uint64_t count = (uint64_t)p->tokens * c->head_dim;
+    float *table = MEM_ARRAY(float, count);
+    model_rope_table(c, p->tokens, table);
+    REQUIRE(vk_write(device, b->pass.rope_table, table, count * sizeof(float)));
+    mem_free(table);
+    REQUIRE(model_weights_init(&b->grad, device, b->layout, "gradient"));
+    b->forward = vk_seq_create(device, "forward", record_forward, b);
+    b->backward = vk_seq_create(device, "backward", record_backward, b);
+}
+
+static void bench_close(struct bench *b)
+{
+    vk_seq_destroy(b->forward);
+    vk_seq_destroy(b->backward);
+    model_weights_finish(&b->grad);
+    model_activations_finish(&b->act);
+    vk_arena_finish(&b->arena);
+    data_pack_finish(&b->pack);
+}
+
+// Where the token that a scored position predicts stands in the ids of the set.
+static void find_targets(const struct data_pack *pack, const struct data_set *set, uint32_t *at)
+{
+    uint32_t per_row = pack->sequences / pack->rows;
+    for (uint32_t q = 0; q < pack->sequences; q++) {
+        const struct data_row *row = &set->rows.items[pack->row_index[q / per_row]];
+        uint32_t end = row->first + row->prompt + row->completion[0];
+        if (q % per_row) end += row->completion[1];
+        for (uint32_t s = pack->sequence_first[q + 1], i = 1; s-- > pack->sequence_first[q]; i++)
+            at[s] = end - i;
+    }
+}
+
+static void run_pack(struct bench *b, const float *dlogp, struct outcome *out)
+{
+    const struct rows *rows = b->p->rows;
+    uint32_t S = b->pack.scored, *at = MEM_ARRAY(uint32_t, S);
+    float *values = MEM_ARRAY(float, S);
+    data_pack_close(&b->pack);
+    find_targets(&b->pack, &rows->set, at);
+    REQUIRE(model_batch_upload(&b->batch, device, &b->pack, &(struct model_batch_place){0}));
+    REQUIRE(vk_seq_submit(b->forward));
+    REQUIRE(vk_read(device, b->act.logp, values, S * sizeof(float)));
+    for (uint32_t s = 0; s < S; s++) {
+        uint32_t origin = rows->origin.items[at[s]];
+        assert_true(isnan(out->logp[origin]) && isfinite(values[s]));
+        out->logp[origin] = values[s];
+        values[s] = dlogp[origin];
+    }
+    REQUIRE(vk_write(device, b->act.dlogp, values, S * sizeof(float)));
+    REQUIRE(vk_seq_submit(b->backward));
+    REQUIRE(vk_wait_all(device));
+    mem_free(values);
+    mem_free(at);
+    out->packs++;
+}
+
+static struct outcome run(struct model_weights *policy, const struct placement *p,
+                          const float *dlogp, uint32_t origins)
+{
+    struct bench b;
+    bench_open(&b, policy, p);
+    uint32_t count = (uint32_t)p->rows->set.rows.count, order[2 * ROWS], pack_of[2 * ROWS];
+    struct rng r = rng_begin(p->seed, RNG_TEST);
+    for (uint32_t i = 0; i < count; i++)
+        order[i] = i;
+    if (p->seed) rng_permutation(&r, order, count);
+    uint32_t packs =
+        p->alone ? count : data_pack_plan(&p->rows->set, order, count, p->tokens, pack_of);
+    struct outcome out = {MEM_ARRAY(float, origins), MEM_ARRAY(float, policy->layout->elements), 0};
+    for (uint32_t i = 0; i < origins; i++)
+        out.logp[i] = NAN;
+    for (uint32_t k = 0; k < packs; k++) {
+        data_pack_clear(&b.pack);
+        for (uint32_t i = 0; i < count; i++)
+            if (p->alone ? i == k : pack_of[i] == k)
+                assert_true(data_pack_add(&b.pack, &p->rows->set, order[i]));
+        run_pack(&b, dlogp, &out);
+    }
+    for (size_t i = 0; i < policy->layout->tensor_count; i++) {
+        const struct model_tensor *t = &policy->layout->tensors[i];
+        REQUIRE(model_weights_read(&b.grad, t, out.grad + t->offset));
+    }
+    bench_close(&b);
+    return out;
+}
+
+static void outcome_finish(struct outcome *o)
+{
+    mem_free(o->logp);
+    mem_free(o->grad);
+}
+
+// ---- comparisons ----
+
+static void compare_logps(const struct placement *p, const struct outcome *want,
+                          const struct outcome *got, uint32_t origins)
+{
+    uint32_t scored = 0, differ = 0;
+    double worst = 0;
+    for (uint32_t i = 0; i < origins; i++) {
+        assert_int_equal(isnan(got->logp[i]), isnan(want->logp[i]));
+        if (isnan(got->logp[i])) continue;
+        double a = (double)got->logp[i], b = (double)want->logp[i], off = fabs(a - b);
+        scored++;
+        differ += memcmp(&got->logp[i], &want->logp[i], sizeof(float)) != 0;
+        if (off > worst) worst = off;
+        // As near as PyTorch's are: the last place of a logit.
+        if (off > 1e-5 * fabs(b) + 0x1p-20)
+            fail_msg("%s: id %u has log-prob %.9g, not %.9g", p->name, i, a, b);
+    }
+    assert_true(scored > 0);
+    if (p->same_bits && differ) fail_msg("%s: %u log-probs differ in bits", p->name, differ);
+    print_message("  %-36s %3u packs, %u of %u log-probs differ in bits, by %.1e at most\n",
+                  p->name, got->packs, differ, scored, worst);
+}
+
+static void compare_gradients(const struct placement *p, const struct model_layout *layout,
+                              const struct outcome *want, const struct outcome *got)
+{
+    double worst = 0;
+    for (size_t i = 0; i < layout->tensor_count; i++) {
+        const struct model_tensor *t = &layout->tensors[i];
+        double off = 0, norm = 0;
+        for (uint64_t k = t->offset; k < t->offset + t->count; k++) {
+            double a = (double)got->grad[k], b = (double)want->grad[k];
+            off += (a - b) * (a - b);
+            norm += b * b;
+        }
+        assert_true(norm > 0);
+        double distance = sqrt(off / norm);
+        if (!(distance < 2e-6))
+            fail_msg("%s: gradient of %s is off by %.2e of its norm", p->name, t->name, distance);
+        if (distance > worst) worst = distance;
+    }
+    print_message("  %-36s gradient off by %.1e of a parameter's norm at most\n", "", worst);
+}
+
+// Slots of the longest row and of all.
+static uint32_t count_slots(const struct data_set *set, uint32_t *all)
+{
+    uint32_t longest = 0;
+    *all = 0;
+    for (size_t i = 0; i < set->rows.count; i++) {
+        uint32_t slots = data_row_slots(&set->rows.items[i]);
+        if (slots > longest) longest = slots;
+        *all += slots;
+    }
+    return longest;
+}
+
+// In passes of the same shape the same kernels run, whose sums do not depend on where a row stands.
+static void compare_placements(struct model_weights *policy)
+{
+    struct rows pairs, single;
+    make_pairs(&pairs, policy->layout->config.vocab);
+    make_unpaired(&single, &pairs.set);
+    uint32_t all, all_single, longest = count_slots(&pairs.set, &all);
+    count_slots(&single.set, &all_single);
+    assert_true(all_single > all);
+    uint32_t origins = (uint32_t)pairs.set.ids.count;
+    struct rng r = rng_begin(6, RNG_TEST);
+    float *dlogp = MEM_ARRAY(float, origins);
+    for (uint32_t i = 0; i < origins; i++)
+        dlogp[i] = (float)rng_normal(&r);
+    uint64_t slice = (uint64_t)policy->layout->config.vocab * sizeof(float) * 17;
+    const struct placement placements[] = {
+        {"all rows in one pass, again", &pairs, all, .same_bits = true},
+        {"the same, other order", &pairs, all, .seed = 1, .same_bits = true},
+        {"the same, each row alone", &pairs, all, .alone = true, .same_bits = true},
+        {"budget of exactly the longest row", &pairs, longest, .seed = 0},
+        {"the same, other order", &pairs, longest, .seed = 2},
+        {"budget of two longest rows", &pairs, 2 * longest, .seed = 3},
+        {"all in one, head in slices of 17 rows", &pairs, all, .logits_bytes = slice},
+        {"longest row, head row by row", &pairs, longest, .logits_bytes = 1},
+        {"pairs as two rows, all in one", &single, all_single, .seed = 0},
+        {"pairs as two rows, small passes", &single, longest, .logits_bytes = slice, .seed = 4},
+    };
+    print_message("%u pairs, %u slots, the longest %u\n", ROWS, all, longest);
+    struct outcome want = run(policy, &placements[0], dlogp, origins);
+    for (size_t i = 0; i < sizeof placements / sizeof *placements; i++) {
+        struct outcome got = run(policy, &placements[i], dlogp, origins);
+        compare_logps(&placements[i], &want, &got, origins);
+        compare_gradients(&placements[i], policy->layout, &want, &got);
+        size_t bytes = policy->layout->elements * sizeof(float);
+        if (i == 0) assert_memory_equal(got.grad, want.grad, bytes);
+        outcome_finish(&got);
+    }
+    outcome_finish(&want);
+    mem_free(dlogp);
+    rows_finish(&pairs);
+    rows_finish(&single);
+}
+
+static void fixture_placements(const char *path)
+{
+    struct hf_config hf;
+    struct model_layout layout;
+    struct model_weights policy;
+    REQUIRE(hf_config_load(&hf, path));
+    struct model_config config = model_config_from_hf(&hf);
+    REQUIRE(model_layout_init(&layout, &config, 0));
+    REQUIRE(model_weights_init(&policy, device, &layout, "policy"));
+    REQUIRE(model_weights_load(&policy, path, ""));
+    compare_placements(&policy);
+    model_weights_finish(&policy);
+    model_layout_finish(&layout);
+}
+
+static void grouped(void **state)
+{
+    (void)state;
+    fixture_placements(TEST_FIXTURES "/tiny-gqa");
+}
+
+static void llama3(void **state)
+{
+    (void)state;
+    fixture_placements(TEST_FIXTURES "/tiny-llama3");
+}
+
+// Wide enough for the kernels that bring tiles in order first.
+static void wide(void **state)
+{
+    (void)state;
+    struct hf_config hf;
+    struct model_layout layout;
+    struct model_weights policy;
+    REQUIRE(hf_config_load(&hf, TEST_FIXTURES "/tiny-gqa"));
+    struct model_config config = model_config_from_hf(&hf);
+    config.channels = 256;
+    config.heads = 8;
+    config.kv_heads = 4;
+    config.head_dim = 32;
+    config.ffn = 704;
+    config.vocab = 1024;
+    REQUIRE(model_layout_init(&layout, &config, 0));
+    REQUIRE(model_weights_init(&policy, device, &layout, "policy"));
+    REQUIRE(model_weights_randomize(&policy, 1));
+    compare_placements(&policy);
+    model_weights_finish(&policy);
+    model_layout_finish(&layout);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(grouped),
+        cmocka_unit_test(llama3),
+        cmocka_unit_test(wide),
+    };
+    if (device_skip()) return device_skip();
+    return cmocka_run_group_tests(tests, device_open, device_close);
+}
