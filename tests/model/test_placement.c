@@ -401,6 +401,7 @@ static void wide(void **state)
     config.head_dim = 32;
     config.ffn = 704;
     config.vocab = 1024;
+    config.layers = 1;
     REQUIRE(model_layout_init(&layout, &config, 0));
     REQUIRE(model_weights_init(&policy, device, &layout, "policy"));
     REQUIRE(model_weights_randomize(&policy, 1));
