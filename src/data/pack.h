@@ -6,6 +6,9 @@
 // alone and its first token is not scored; a completion of that one token (a mismatched row may be
 // so) keeps its slot, so that every row has one.
 //
+// Rows with the same prompt do not share it: in shuffled steps they hardly ever meet (of HH's 1,900
+// training prompts 1,898 are distinct), and rows could no longer stand in the order they come in.
+//
 // Glossary: T token slots, S scored positions, R sequences (completions).
 #ifndef TRDPO_DATA_PACK_H
 #define TRDPO_DATA_PACK_H
