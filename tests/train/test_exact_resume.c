@@ -30,7 +30,9 @@ static void configure(struct train_config *c, const char *dir, const char *key, 
                    "gradient_accumulation_steps", "3", "logging_steps", "5", "eval_dataset_name",
                    TEST_FIXTURES "/prefs.jsonl", "eval_steps", "4", "save_steps", "1",
                    "lr_scheduler_type", "cosine", "warmup_steps", "3", "weight_decay", "0.1",
-                   "label_smoothing", "0.1", "ref_model_sync_steps", every, key, value);
+                   "ref_model_sync_steps", every, key, value);
+    if (c->method == TRAIN_DPO && c->loss_types == 0)
+        REQUIRE(train_config_set(c, "label_smoothing", "0.1", "test"));
 }
 
 // Makes the folder as a kill -9 right after step `k`'s checkpoint leaves it, metrics of later steps
@@ -88,6 +90,25 @@ static void next_tokens(void **state)
 {
     (void)state;
     resume_after_each("method", "sft", "1", 4);
+}
+
+static void unpaired(void **state)
+{
+    (void)state;
+    resume_after_each("method", "kto", "3", 4);
+}
+
+// A list in which each pair's loss hangs on its whole batch.
+static void across_the_batch(void **state)
+{
+    (void)state;
+    resume_after_each("loss_type", "aot,kto_pair", "1", 5);
+}
+
+static void without_reference(void **state)
+{
+    (void)state;
+    resume_after_each("method", "cpo", "1", 6);
 }
 
 // Stopped on request, at every step in turn, the evaluation that is due then included.
@@ -233,6 +254,9 @@ int main(void)
         cmocka_unit_test(hard_updates),
         cmocka_unit_test(another_reference),
         cmocka_unit_test(next_tokens),
+        cmocka_unit_test(unpaired),
+        cmocka_unit_test(across_the_batch),
+        cmocka_unit_test(without_reference),
         cmocka_unit_test(stopped_and_resumed),
         cmocka_unit_test(damaged_checkpoints),
         cmocka_unit_test(changed_settings_are_told),
