@@ -114,9 +114,15 @@ struct trdpo_evaluate_params {
     const char *per_row;   // file to write one JSON object a row to; NULL: none
     double beta;           // scale of rewards; 0: 0.1
     uint32_t max_length;   // tokens of prompt and completion; 0: 1024
+    uint32_t batch_size;   // rows of a batch, for losses that compare rows of a batch; 0: 8
+    // Keys of a training configuration that say how to judge, with their values: {"method", "kto",
+    // "desirable_weight", "2", NULL}. `trdpo-vk eval --help` lists them. NULL: method dpo, loss
+    // sigmoid.
+    const char *const *options;
 };
 
-// Judges a model on preferences. *json receives one JSON object with "eval_loss",
+// Judges a model on preferences, on judged completions (method kto) or on texts (method sft). *json
+// receives one JSON object with "eval_loss",
 // "eval_rewards/accuracies" and so on; free it with trdpo_string_free().
 enum trdpo_status trdpo_evaluate(struct trdpo_device *device,
                                  const struct trdpo_evaluate_params *params, char **json);

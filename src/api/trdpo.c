@@ -181,6 +181,9 @@ static bool check_evaluation(const struct trdpo_evaluate_params *p)
     if (p->max_length == 1 || p->max_length > 1 << 20)
         return err_user("trdpo_evaluate: max_length %u is out of range: from 2 to 1048576",
                         p->max_length);
+    if (p->batch_size > 65536)
+        return err_user("trdpo_evaluate: batch_size %u is out of range: up to 65536",
+                        p->batch_size);
     return true;
 }
 
@@ -197,6 +200,8 @@ enum trdpo_status trdpo_evaluate(struct trdpo_device *device,
                                                     .per_row = params->per_row,
                                                     .beta = params->beta,
                                                     .max_length = params->max_length,
+                                                    .batch_size = params->batch_size,
+                                                    .options = params->options,
                                                     .open_device = opened,
                                                     .ctx = device},
                            &out);

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "base/system.h"
 #include "cli/command.h"
+#include "cli/key_option.h"
 #include "train/trainer.h"
 
 #include <string.h>
@@ -12,47 +13,7 @@
 
 #define MAX_KEYS 96
 
-#define LONG_CHOICES 34 // are words of the help, not the value's name
-
-static const char *value_name(const struct train_key *key)
-{
-    switch (key->type) {
-    case TRAIN_BOOL:
-        return "true|false";
-    case TRAIN_INT:
-        return "N";
-    case TRAIN_NUMBER:
-        return "X";
-    case TRAIN_NUMBERS:
-        return "X,...";
-    case TRAIN_STRING:
-        return "TEXT";
-    case TRAIN_CHOICE:
-        return strlen(key->choices) < LONG_CHOICES ? key->choices : "NAME";
-    case TRAIN_CHOICES:
-        break;
-    }
-    return "NAME,...";
-}
-
-// The key's help, with its choices where they are too many for the value's name.
-static const char *help_text(const struct train_key *key)
-{
-    if (!key->choices || strlen(key->choices) < LONG_CHOICES) return key->help;
-    struct str text = {0};
-    str_append(&text, key->help);
-    str_append(&text, ": ");
-    for (const char *c = key->choices; *c; c++) {
-        if (*c == '|')
-            str_append(&text, ", ");
-        else
-            str_append_char(&text, *c);
-    }
-    return str_take(&text);
-}
-
-// Every key as an option. Their values are read by train_config_set(), which knows what each may
-// be; so all are texts here.
+// Every key as an option.
 static const struct cli_option *make_options(void)
 {
     static struct cli_option options[MAX_KEYS];
@@ -62,19 +23,8 @@ static const struct cli_option *make_options(void)
         (struct cli_option){"config", CLI_TEXT, "FILE",
                             .help = "YAML or JSON file of the keys below; options win over it"};
     CHECK(train_key_count + 2 <= MAX_KEYS);
-    for (size_t i = 0; i < train_key_count; i++) {
-        const struct train_key *key = &train_keys[i];
-        bool bare = key->type == TRAIN_BOOL || strcmp(key->name, "resume_from_checkpoint") == 0;
-        options[count++] = (struct cli_option){
-            .name = key->name,
-            .type = CLI_TEXT,
-            .value = value_name(key),
-            .fallback = key->fallback,
-            .help = help_text(key),
-            .bare = bare ? "true" : NULL,
-            .heading = train_key_heading(key),
-        };
-    }
+    for (size_t i = 0; i < train_key_count; i++)
+        options[count++] = cli_option_of_key(&train_keys[i]);
     options[count] = (struct cli_option){0};
     return options;
 }

@@ -142,6 +142,9 @@ void train_config_resolve(struct train_config *c);
 // Resolves, then checks what one key cannot know: required keys, keys that contradict each other.
 bool train_config_check(struct train_config *c);
 
+// Resolves, then checks the keys of method and loss alone, for use without a training.
+bool train_config_check_judging(struct train_config *c);
+
 // ---- what follows from the keys ----
 
 // True if the loss compares with a reference: not sft, not cpo, nor simpo, orpo and sft alone.

@@ -185,6 +185,14 @@ static void warn(const struct train_config *c)
                  "load_best_model_at_end or early_stopping_patience");
 }
 
+bool train_config_check_judging(struct train_config *c)
+{
+    train_config_resolve(c);
+    if (!train_config_check_loss(c)) return false;
+    train_config_warn_loss(c);
+    return true;
+}
+
 bool train_config_check(struct train_config *c)
 {
     train_config_resolve(c);

@@ -95,6 +95,19 @@ static void test_evaluate(void **state)
     params = (struct trdpo_evaluate_params){.model = MODEL, .dataset = PREFS, .beta = -1};
     expect_status(trdpo_evaluate(device, &params, &json), TRDPO_USER_ERROR);
     assert_non_null(strstr(trdpo_last_error(), "beta"));
+
+    const char *const kto[] = {"method", "kto", "desirable_weight", "4", NULL};
+    params = (struct trdpo_evaluate_params){.model = MODEL, .dataset = PREFS, .options = kto};
+    expect_status(trdpo_evaluate(device, &params, &json), TRDPO_OK);
+    // The model is its own reference: half a weight, 4 and 1.
+    assert_non_null(strstr(json, "\"eval_loss\": 1.25,"));
+    trdpo_string_free(json);
+    const char *const bad[][3] = {{"learning_rate", "1", NULL}, {"method", NULL, NULL}};
+    for (size_t i = 0; i < 2; i++) {
+        params.options = bad[i];
+        expect_status(trdpo_evaluate(device, &params, &json), TRDPO_USER_ERROR);
+        assert_non_null(strstr(trdpo_last_error(), bad[i][0]));
+    }
 }
 
 // ---- text ----
