@@ -116,9 +116,9 @@ static void cpo(void **state)
     cJSON_Delete(json);
     struct file_lines lines;
     const char *line;
-    size_t len;
-    assert_true(file_lines_open(&lines, work("cpo.jsonl")) &&
-                file_lines_next(&lines, &line, &len) && line);
+    size_t len = 0;
+    assert_true(file_lines_open(&lines, work("cpo.jsonl")));
+    assert_true(file_lines_next(&lines, &line, &len) && line);
     json = json_parse(line, len, "row");
     assert_non_null(json);
     expect_near(json, "logps/rejected", rows[0].rejected);
@@ -138,7 +138,7 @@ static void texts(void **state)
     cJSON_Delete(json);
     struct file_lines lines;
     const char *line;
-    size_t len;
+    size_t len = 0;
     assert_true(file_lines_open(&lines, work("sft.jsonl")));
     for (int i = 0; i < ROWS; i++) {
         assert_true(file_lines_next(&lines, &line, &len) && line);
@@ -200,7 +200,7 @@ static void kto(void **state)
 
     struct file_lines lines;
     const char *line;
-    size_t len;
+    size_t len = 0;
     int desirable = 0, count = 0;
     assert_true(file_lines_open(&lines, work("kto.jsonl")));
     while (file_lines_next(&lines, &line, &len) && line) {
@@ -243,7 +243,7 @@ static void texts_of_a_run(void **state)
         expect_code(&p, 0);
         struct file_lines lines;
         const char *line, *made = p.out;
-        size_t len;
+        size_t len = 0;
         assert_true(file_lines_open(&lines, work("run/generations.jsonl")));
         for (int i = 0; i < 2; i++) {
             assert_true(file_lines_next(&lines, &line, &len) && line);
