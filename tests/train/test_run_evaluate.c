@@ -9,8 +9,10 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/system.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
@@ -439,6 +441,47 @@ static void texts_are_comparable(void **state)
     expect_log(dir, "\"a small boat\" -> \"");
 }
 
+static struct vk_device *the_device(void *ctx)
+{
+    (void)ctx;
+    return device;
+}
+
+static bool raise_at_two(void *ctx, const char *line)
+{
+    (void)ctx;
+    if (strstr(line, "{\"step\": 2,")) raise(SIGTERM);
+    return true;
+}
+
+// Told of step 2, before its evaluation. The signal stays set, so this is the last test; what a
+// resume makes of such a checkpoint is an_evaluation_cut_short_is_made_up_for().
+static void a_signal_cuts_an_evaluation_short(void **state)
+{
+    (void)state;
+    struct train_config c;
+    const char *dir = SCRATCH "/signal";
+    prompts_file();
+    sys_catch_stop_signals();
+    RUN(&c, dir, "eval_prompts", scratch("prompts.jsonl"));
+    struct train_hooks hooks = {.open_device = the_device, .on_metrics = raise_at_two};
+    assert_int_equal(train_run_with(&c, &hooks), TRAIN_STOPPED);
+    train_config_finish(&c);
+    expect_checkpoints(dir, 1, 2);
+    cJSON *saved = state_of(dir, 2), *last = running_metrics(dir, 1);
+    double step = 0;
+    REQUIRE(json_get_double(saved, "eval_step", &step));
+    assert_true(step == -1);
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(saved, "best_metric")));
+    REQUIRE(json_get_double(last, "step", &step) && !json_get(last, "eval_loss"));
+    assert_true(step == 2);
+    assert_null(running_metrics(dir, 2));
+    assert_false(file_exists(scratch("signal/generations.jsonl")));
+    assert_false(file_exists(scratch("signal/model.safetensors")));
+    cJSON_Delete(saved);
+    cJSON_Delete(last);
+}
+
 static int begin(void **state)
 {
     scratch_init(SCRATCH);
@@ -467,6 +510,7 @@ int main(void)
         cmocka_unit_test(metrics_follow_the_method),
         cmocka_unit_test(prompts_are_checked_before_the_device),
         cmocka_unit_test(texts_are_comparable),
+        cmocka_unit_test(a_signal_cuts_an_evaluation_short),
     };
     if (device_skip()) return device_skip();
     return cmocka_run_group_tests(tests, begin, end);
