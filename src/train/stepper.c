@@ -245,8 +245,7 @@ void train_stepper_destroy(struct train_stepper *st)
     data_pack_finish(&st->pack);
     for (int i = 0; i < STEPPER_SLOTS; i++)
         mem_free(st->flights[i].place);
-    ARRAY_FREE(&st->window.values);
-    ARRAY_FREE(&st->window.steps);
+    stepper_window_clear(&st->window);
     mem_free(st->pack_of);
     mem_free(st->pack_rows);
     mem_free(st);

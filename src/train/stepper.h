@@ -48,12 +48,16 @@ struct train_step {
 };
 
 // A reference that only visits the device scores the rows of coming steps at one visit, while it
-// stands still. Each call scores one more step; the rows must be given to train_stepper_step() in
-// the same order. The log-probs are those that the step itself would have found, bit for bit: its
-// packs are scored as they will be trained on. Blocks.
+// stands still: a window. Each call scores the rows of one more step that the window has not yet;
+// the steps must come to train_stepper_step() in the same order. A step's packs are scored as they
+// will be trained on, so their log-probs are those that it would have found itself, bit for bit; a
+// row that comes again keeps those of its first time. Blocks.
 bool train_stepper_score_reference(struct train_stepper *st, const struct data_set *set,
                                    const uint32_t *order, uint32_t count);
-// Steps scored and not trained on yet; bytes of their log-probs in host memory.
+// Forgets the last window, all of whose steps have been trained on: the reference has moved, or the
+// window became too large.
+void train_stepper_window_begin(struct train_stepper *st);
+// Steps scored and not trained on yet; bytes of the window in host memory.
 uint32_t train_stepper_window_steps(const struct train_stepper *st);
 uint64_t train_stepper_window_bytes(const struct train_stepper *st);
 

@@ -7,19 +7,18 @@
 #include <math.h>
 #include <string.h>
 
-#define UPLOAD_FLOATS ((size_t)1 << 21) // at a time
-
 // Where the reference log-probs of a pack come from.
 enum ref_source {
     REF_FORWARD, // the reference on the device, which then has them
-    REF_WINDOW,  // the window, in which they stand next
-    REF_RECORD,  // the reference on the device; they go into the window
+    REF_WINDOW,  // the window
+    REF_RECORD,  // the reference on the device; they go into the window, and that is all
 };
 
 struct rows {
     const struct data_set *set;
     const uint32_t *order; // indices into set->rows
     uint32_t count;
+    bool others; // mismatched rows, in a dataset of their own
 };
 
 uint32_t train_row_scored(const struct data_row *row, bool score_prompt)
@@ -46,40 +45,14 @@ static bool send_pack(struct train_stepper *st, const struct rows *rows, uint32_
     return model_batch_upload(&st->batch, st->p.device, &st->pack, at);
 }
 
-static bool take_from_window(struct train_stepper *st)
-{
-    struct stepper_window *w = &st->window;
-    size_t count = st->pack.scored;
-    CHECK(w->at + count <= w->values.count);
-    bool ok = true;
-    for (size_t i = 0; ok && i < count; i += UPLOAD_FLOATS) {
-        size_t n = count - i < UPLOAD_FLOATS ? count - i : UPLOAD_FLOATS;
-        ok = vk_upload(st->p.device, st->ref_logp + i * sizeof(float), w->values.items + w->at + i,
-                       n * sizeof(float));
-    }
-    w->at += count;
-    return ok;
-}
-
-static bool record_in_window(struct train_stepper *st)
-{
-    struct stepper_window *w = &st->window;
-    size_t count = st->pack.scored;
-    ARRAY_RESERVE(&w->values, w->values.count + count);
-    if (!vk_read(st->p.device, st->ref_logp, w->values.items + w->values.count,
-                 count * sizeof(float)))
-        return false;
-    w->values.count += count;
-    return true;
-}
-
 // Reference log-probs of the pack that was sent, where a reference is wanted.
-static bool reference_of_pack(struct train_stepper *st, enum ref_source source)
+static bool reference_of_pack(struct train_stepper *st, const struct rows *rows,
+                              enum ref_source source)
 {
     if (!st->ref_forward) return true;
-    if (source == REF_WINDOW) return take_from_window(st);
+    if (source == REF_WINDOW) return stepper_window_take(st, rows->others);
     if (!vk_seq_submit(st->ref_forward)) return false;
-    return source == REF_FORWARD || record_in_window(st);
+    return source == REF_FORWARD || stepper_window_put(st, rows->set, rows->others);
 }
 
 // ---- one batch ----
@@ -90,7 +63,8 @@ static bool run_packs(struct train_stepper *st, struct vk_seq *pass, const struc
 {
     uint32_t packs = data_pack_plan(rows->set, rows->order, rows->count, st->p.tokens, st->pack_of);
     for (uint32_t i = 0; i < packs; i++) {
-        if (!send_pack(st, rows, i, &at, place) || !reference_of_pack(st, source)) return false;
+        if (!send_pack(st, rows, i, &at, place) || !reference_of_pack(st, rows, source))
+            return false;
         if (source != REF_RECORD && !vk_seq_submit(pass)) return false;
         at.first_row += st->pack.rows;
     }
@@ -107,8 +81,8 @@ static bool run_mismatched(struct train_stepper *st, const struct rows *rows,
     uint32_t *order = MEM_ARRAY(uint32_t, rows->count);
     for (uint32_t i = 0; i < rows->count; i++)
         order[i] = i;
-    bool ok =
-        run_packs(st, st->kl_pass, &(struct rows){&others, order, rows->count}, *at, source, NULL);
+    bool ok = run_packs(st, st->kl_pass, &(struct rows){&others, order, rows->count, true}, *at,
+                        source, NULL);
     mem_free(order);
     data_finish(&others);
     return ok;
@@ -120,10 +94,7 @@ static bool run_sums(struct train_stepper *st, const struct rows *rows,
 {
     uint32_t packs = data_pack_plan(rows->set, rows->order, rows->count, st->p.tokens, st->pack_of);
     if (packs == 1 || source == REF_RECORD) return true;
-    size_t window_at = st->window.at; // the same log-probs serve the loss again
-    bool ok = run_packs(st, st->sums_pass, rows, *at, source, NULL);
-    st->window.at = window_at;
-    return ok;
+    return run_packs(st, st->sums_pass, rows, *at, source, NULL);
 }
 
 // Chosen tokens: what a mean over the batch's tokens divides by.
@@ -146,6 +117,8 @@ static bool run_batch(struct train_stepper *st, struct vk_seq *pass, const struc
                                    .batch_tokens = chosen_tokens(rows)};
     if (st->kl && !run_mismatched(st, rows, &at, source)) return false;
     if (st->batch_wide && !run_sums(st, rows, &at, source)) return false;
+    if (source == REF_RECORD && stepper_window_has(&st->window, rows->order, rows->count))
+        return true;
     return run_packs(st, pass, rows, at, source, place);
 }
 
@@ -157,8 +130,8 @@ static bool run_step(struct train_stepper *st, struct vk_seq *pass, const struct
     if (!st->by_batch || size > rows->count) size = rows->count;
     for (uint32_t first = 0; first < rows->count; first += size) {
         uint32_t n = rows->count - first < size ? rows->count - first : size;
-        if (!run_batch(st, pass, &(struct rows){rows->set, rows->order + first, n}, first, source,
-                       place ? place + first : NULL))
+        if (!run_batch(st, pass, &(struct rows){rows->set, rows->order + first, n, false}, first,
+                       source, place ? place + first : NULL))
             return false;
     }
     return true;
@@ -186,27 +159,15 @@ static bool send_values(struct train_stepper *st, const struct rows *rows,
     return vk_upload(st->p.device, st->values, &values, sizeof values);
 }
 
-uint32_t train_stepper_window_steps(const struct train_stepper *st)
-{
-    return (uint32_t)(st->window.steps.count - st->window.step);
-}
-
-uint64_t train_stepper_window_bytes(const struct train_stepper *st)
-{
-    return st->window.values.count * sizeof(float);
-}
-
 bool train_stepper_score_reference(struct train_stepper *st, const struct data_set *set,
                                    const uint32_t *order, uint32_t count)
 {
     CHECK(st->p.offload && st->ref_forward && count > 0 && count <= st->p.rows);
-    struct stepper_window *w = &st->window;
-    if (!train_stepper_window_steps(st)) w->values.count = w->steps.count = w->at = w->step = 0;
-    size_t before = w->values.count;
+    if (!st->kl && stepper_window_has(&st->window, order, count)) return st->window.steps++, true;
     if (!train_offload_bring(st->p.offload) ||
-        !run_step(st, NULL, &(struct rows){set, order, count}, REF_RECORD, NULL))
+        !run_step(st, NULL, &(struct rows){set, order, count, false}, REF_RECORD, NULL))
         return false;
-    ARRAY_PUSH(&w->steps, (uint32_t)(w->values.count - before));
+    st->window.steps++;
     return true;
 }
 
@@ -224,15 +185,14 @@ bool train_stepper_step(struct train_stepper *st, const struct data_set *set, co
 {
     CHECK(st->training && count > 0 && count <= st->p.rows &&
           st->queued - st->collected < STEPPER_SLOTS);
-    struct stepper_window *w = &st->window;
-    const struct rows rows = {set, order, count};
+    const struct rows rows = {set, order, count, false};
     int slot = (int)(st->queued % STEPPER_SLOTS);
     struct stepper_flight *flight = &st->flights[slot];
     enum ref_source source = REF_FORWARD;
     if (st->p.offload) {
         CHECK(train_stepper_window_steps(st) > 0);
         source = REF_WINDOW;
-        w->step++;
+        st->window.taken++;
         if (!train_offload_leave(st->p.offload)) return false;
     }
     if (!send_values(st, &rows, step) ||
@@ -273,7 +233,7 @@ bool train_stepper_evaluate(struct train_stepper *st, const struct data_set *set
                             const uint32_t *order, uint32_t count, union train_row_metrics *rows)
 {
     CHECK(count > 0 && count <= st->p.rows && st->queued == st->collected);
-    const struct rows batch = {set, order, count};
+    const struct rows batch = {set, order, count, false};
     uint32_t *place = MEM_ARRAY(uint32_t, count);
     uint8_t *host = mem_calloc(count, st->row_bytes);
     bool ok = (!st->p.offload || train_offload_bring(st->p.offload)) &&
@@ -290,7 +250,7 @@ bool train_stepper_score(struct train_stepper *st, const struct data_set *set,
                          const uint32_t *order, uint32_t count, float *sums)
 {
     CHECK(count <= st->p.rows && st->queued == st->collected);
-    const struct rows rows = {set, order, count};
+    const struct rows rows = {set, order, count, false};
     uint32_t per_row = st->kind == DATA_PAIRS ? 2 : 1;
     uint32_t packs = data_pack_plan(set, order, count, st->p.tokens, st->pack_of);
     float *host = MEM_ARRAY(float, st->batch.sequences);

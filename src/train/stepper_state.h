@@ -15,12 +15,15 @@ struct stepper_flight {
     uint32_t *place; // [rows] position in rows_out of each row given
 };
 
-// Reference log-probs of coming steps, in the order in which their packs will need them.
+// Reference log-probs of coming steps, in host memory. A row is scored once, however often it
+// comes; KTO's mismatched rows are of their batch alone and stand in the order in which packs need
+// them.
 struct stepper_window {
     struct window_values ARRAY_OF(float) values;
-    struct window_steps ARRAY_OF(uint32_t) steps; // scored positions of each step in the window
-    size_t at;                                    // values taken
-    size_t step;                                  // steps taken
+    size_t *row_at; // [rows of the dataset] 1 + where a row's values begin; 0: not scored
+    struct window_others ARRAY_OF(size_t) others; // where the values of mismatched packs begin
+    size_t other;                                 // packs of them taken
+    uint32_t steps, taken;                        // scored; trained on
 };
 
 struct train_stepper {
@@ -58,6 +61,16 @@ uint64_t stepper_results_bytes(const struct train_stepper *st);
 
 // Whether prompts are scored too, as in SFT on whole texts.
 bool stepper_scores_prompt(const struct train_stepper *st);
+
+// ---- stepper_window.c ----
+void stepper_window_clear(struct stepper_window *w); // frees it
+// Whether all these rows are scored.
+bool stepper_window_has(const struct stepper_window *w, const uint32_t *order, uint32_t count);
+// Keeps what the reference made of the pack in flight, which is of rows of `set`, or of mismatched
+// ones. Blocks.
+bool stepper_window_put(struct train_stepper *st, const struct data_set *set, bool others);
+// Sends what is kept of the pack in flight.
+bool stepper_window_take(struct train_stepper *st, bool others);
 
 // ---- stepper_record.c ----
 void stepper_create_sequences(struct train_stepper *st);

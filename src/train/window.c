@@ -4,8 +4,8 @@
 #include "base/log.h"
 #include "base/system.h"
 
-// Scores of one window in host memory: 16 Mi tokens.
-#define WINDOW_BYTES ((uint64_t)64 << 20)
+// Scores of one window in host memory: 64 Mi tokens.
+#define WINDOW_BYTES ((uint64_t)256 << 20)
 
 int64_t train_window_length(const struct train_run *run)
 {
@@ -20,6 +20,7 @@ bool train_window_fill(struct train_run *run, int64_t index)
     int64_t length = train_window_length(run), end = (index / length + 1) * length;
     if (end > run->total_steps) end = run->total_steps;
     double start = sys_seconds();
+    train_stepper_window_begin(run->stepper);
     for (int64_t i = index; i < end; i++) {
         const uint32_t *rows;
         uint32_t count = train_run_rows(run, i, &rows);
