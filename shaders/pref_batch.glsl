@@ -25,11 +25,11 @@ float listed(pref_batch b, uint list, uint i)
     return list == LIST_CHOSEN ? b.table.v[i].ratio_chosen : b.table.v[i].ratio_rejected;
 }
 
-// Words in the order of the numbers.
+// Words in the order of the numbers; -0 is 0.
 uint listed_key(pref_batch b, uint list, uint i)
 {
     uint bits = floatBitsToUint(listed(b, list, i));
-    return (bits & 0x80000000u) != 0u ? ~bits : bits | 0x80000000u;
+    return bits > 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
 // How many come before this pair's value in the sorted list; equal ones stand by their index.
@@ -73,8 +73,9 @@ pref_term aot_term(pref_batch b, float weight, pref_settings_ref settings)
 {
     float beta = settings.v[0].beta;
     uint other = entry_of_rank(b, LIST_REF, own_rank(b, LIST_POLICY));
-    float d = listed(b, LIST_POLICY, b.own) - listed(b, LIST_REF, other);
-    return scaled(difference_term(smoothed(beta * d, settings.v[0].label_smoothing), beta), weight);
+    float z = beta * (listed(b, LIST_POLICY, b.own) - listed(b, LIST_REF, other));
+    vec2 f = weight * smoothed(logistic_of(z), z, settings.v[0].label_smoothing);
+    return pref_term(f.x, beta * f.y, -beta * f.y, 0.0);
 }
 
 // The same of sorted u_w minus sorted u_l. A pair's chosen and its rejected stand in two terms; the
@@ -84,9 +85,11 @@ pref_term aot_unpaired_term(pref_batch b, float weight, pref_settings_ref settin
     float beta = settings.v[0].beta, smoothing = settings.v[0].label_smoothing;
     uint rejected = entry_of_rank(b, LIST_REJECTED, own_rank(b, LIST_CHOSEN));
     uint chosen = entry_of_rank(b, LIST_CHOSEN, own_rank(b, LIST_REJECTED));
-    vec2 of_w = smoothed(beta * (listed(b, LIST_CHOSEN, b.own) - listed(b, LIST_REJECTED, rejected)), smoothing);
-    vec2 of_l = smoothed(beta * (listed(b, LIST_CHOSEN, chosen) - listed(b, LIST_REJECTED, b.own)), smoothing);
-    return pref_term(weight * of_w.x, weight * beta * of_w.y, -b.table.v[chosen].weight * beta * of_l.y, 0.0);
+    float z_w = beta * (listed(b, LIST_CHOSEN, b.own) - listed(b, LIST_REJECTED, rejected));
+    float z_l = beta * (listed(b, LIST_CHOSEN, chosen) - listed(b, LIST_REJECTED, b.own));
+    vec2 of_w = weight * smoothed(logistic_of(z_w), z_w, smoothing);
+    vec2 of_l = b.table.v[chosen].weight * smoothed(logistic_of(z_l), z_l, smoothing);
+    return pref_term(of_w.x, beta * of_w.y, -beta * of_l.y, 0.0);
 }
 
 // max(0, mean of u_w), max(0, mean of u_l).
@@ -95,8 +98,9 @@ vec2 batch_divergences(pref_batch b)
     vec2 sum = vec2(0.0);
     for (uint i = b.begin + local_index; i < b.end; i += local_size)
         sum += vec2(b.table.v[i].ratio_chosen, b.table.v[i].ratio_rejected);
-    sum = workgroup_sum(sum) / float(b.end - b.begin);
-    return vec2(is_nonfinite(sum.x) || sum.x > 0.0 ? sum.x : 0.0, is_nonfinite(sum.y) || sum.y > 0.0 ? sum.y : 0.0);
+    vec2 mean = workgroup_sum(sum) / float(b.end - b.begin);
+    return vec2(is_nonfinite(mean.x) || mean.x > 0.0 ? mean.x : 0.0,
+                is_nonfinite(mean.y) || mean.y > 0.0 ? mean.y : 0.0);
 }
 
 // 1 - s(beta (u_w - KL_l)) + 1 - s(beta (KL_w - u_l)); no gradient through KL.

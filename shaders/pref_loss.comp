@@ -5,12 +5,13 @@
 #version 460
 #include "common.glsl"
 #include "pref_batch.glsl"
-#include "pref_free.glsl"
 #include "pref_margin.glsl"
+#include "pref_odds.glsl"
 #include "pref_ratio.glsl"
 #include "pref_sums.glsl"
 
 ARGS(pref_loss_args);
+layout(constant_id = 1) const bool BATCH = false;
 
 // Minus the mean log-prob over the chosen tokens of the batch, as this pair's share of it.
 pref_term next_token_term(pref_pair pair, float weight)
@@ -19,7 +20,7 @@ pref_term next_token_term(pref_pair pair, float weight)
     return pref_term(weight * share * pair.all_w, 0.0, 0.0, weight * share);
 }
 
-// A term times WPO's weight.
+// A term times WPO's weight. NaN where a batch-wide loss is given no table.
 pref_term term_of(uint type, pref_pair pair, pref_batch batch, float weight)
 {
     pref_settings_ref settings = args.settings;
@@ -27,15 +28,16 @@ pref_term term_of(uint type, pref_pair pair, pref_batch batch, float weight)
         return scaled(margin_term(type, pair, settings), weight);
     if (is_ratio_loss(type))
         return scaled(ratio_term(type, pair, settings), weight);
-    if (type == PREF_AOT)
+    if (BATCH && type == PREF_AOT)
         return aot_term(batch, weight, settings);
-    if (type == PREF_AOT_UNPAIRED)
+    if (BATCH && type == PREF_AOT_UNPAIRED)
         return aot_unpaired_term(batch, weight, settings);
-    if (type == PREF_KTO_PAIR)
+    if (BATCH && type == PREF_KTO_PAIR)
         return scaled(kto_pair_term(batch, pair, settings), weight);
-    if (type == PREF_SIMPO)
-        return scaled(simpo_term(pair, settings), weight);
-    pref_term t = next_token_term(pair, (settings.v[0].flags & PREF_WEIGHTED) != 0u ? batch_weight(batch) : 1.0);
+    bool weighted = (settings.v[0].flags & PREF_WEIGHTED) != 0u;
+    if (type != PREF_SFT && type != PREF_ORPO || weighted && !BATCH) // which has no batch to look at
+        return pref_term(NOT_A_NUMBER, NOT_A_NUMBER, NOT_A_NUMBER, NOT_A_NUMBER);
+    pref_term t = next_token_term(pair, BATCH && weighted ? batch_weight(batch) : 1.0);
     if (type == PREF_ORPO)
         t = sum(t, scaled(odds_ratio_term(pair, settings.v[0].beta), weight));
     return t;
@@ -73,44 +75,48 @@ void store_slopes(pref_completion c, float slope, float token)
         dlogp.v[i] = scale * (position_weight(c, i) * slope + token);
 }
 
+// (entropy, right predictions) of a completion.
+vec2 predictions(pref_completion c)
+{
+    vec2 sum = vec2(0.0);
+    for (uint i = c.begin + local_index; i < c.end; i += local_size)
+        sum += vec2(args.entropy.v[i], args.is_argmax.v[i]);
+    return workgroup_sum(sum);
+}
+
 void main()
 {
-    uint p = group_index(), scored = args.scored, flags = args.settings.v[0].flags;
+    uint p = group_index();
     if (p >= min(args.counts.v[0].sequences / 2u, args.max_pairs))
         return;
-    f32 logp = args.logp, ref_logp = args.ref_logp;
-    scored_range w = sequence_range(args.sequence_first, 2u * p, scored);
-    scored_range l = sequence_range(args.sequence_first, 2u * p + 1u, scored);
+    scored_range w = sequence_range(args.sequence_first, 2u * p, args.scored);
+    scored_range l = sequence_range(args.sequence_first, 2u * p + 1u, args.scored);
+    f32 ref_logp = used_reference(args.ref_logp, args.settings);
+    f32 collision = used_collision(args.collision, args.settings);
     float tail = args.settings.v[0].ld_alpha;
     pref_completion cw = completion(w, l, tail), cl = completion(l, w, tail);
-    bool reference = given(ref_logp) && (flags & PREF_REFERENCE_FREE) == 0u;
+    pref_sums sw = sums_of(args.logp, ref_logp, collision, cw);
+    pref_sums sl = sums_of(args.logp, ref_logp, collision, cl);
+    vec2 right_w = predictions(cw), right_l = predictions(cl);
+
+    pref_pair pair = pref_pair(sw.ratio, sl.ratio, sw.score, sl.score, sw.logp, max(scored_tokens(cw), 1.0),
+                               max(scored_tokens(cl), 1.0));
+    pref_term total = total_of(pair, sw.weight * sl.weight);
+    store_slopes(cw, total.dw, total.token);
+    store_slopes(cl, total.dl, 0.0);
 
     pair_metrics m;
-    m.logp_chosen = sequence_sum(logp, w);
-    m.logp_rejected = sequence_sum(logp, l);
-    m.ref_logp_chosen = reference ? sequence_sum(ref_logp, w) : 0.0;
-    m.ref_logp_rejected = reference ? sequence_sum(ref_logp, l) : 0.0;
-    m.entropy = sequence_sum(args.entropy, w) + sequence_sum(args.entropy, l);
-    m.tokens = scored_tokens(w) + scored_tokens(l);
-    m.accurate = sequence_sum(args.is_argmax, w); // of chosen alone, as TRL counts it
-    m.chosen_tokens = scored_tokens(w);
-
-    pref_pair pair;
-    pair.logp_w = pref_sum(logp, cw);
-    pair.logp_l = pref_sum(logp, cl);
-    pair.u_w = reference ? pref_sum_difference(logp, ref_logp, cw) : pair.logp_w;
-    pair.u_l = reference ? pref_sum_difference(logp, ref_logp, cl) : pair.logp_l;
-    pair.all_w = m.logp_chosen;
-    pair.n_w = max(scored_tokens(w), 1.0);
-    pair.n_l = max(scored_tokens(l), 1.0);
-    float weight = (flags & PREF_WEIGHTED) != 0u ? pref_weight(logp, args.collision, w, l) : 1.0;
-
-    pref_term total = total_of(pair, weight);
     m.loss = total.loss;
     m.reward_chosen = reward(pair.u_w, pair.n_w);
     m.reward_rejected = reward(pair.u_l, pair.n_l);
-    store_slopes(cw, total.dw, total.token);
-    store_slopes(cl, total.dl, 0.0);
+    m.logp_chosen = sw.logp;
+    m.logp_rejected = sl.logp;
+    m.ref_logp_chosen = sw.ref_logp;
+    m.ref_logp_rejected = sl.ref_logp;
+    m.entropy = right_w.x + right_l.x;
+    m.tokens = scored_tokens(cw) + scored_tokens(cl);
+    m.accurate = right_w.y; // of chosen alone, as TRL counts it
+    m.chosen_tokens = scored_tokens(cw);
     uint place = args.counts.v[0].first_row + p;
     if (local_index == 0u && place < args.pairs_out_count)
         args.pairs_out.v[place] = m;

@@ -8,50 +8,35 @@ struct pref_score {
     float value, slope; // slope: by u
 };
 
-// 1 - exp(-u)
-pref_score forward_kl_score(float u) { return pref_score(-exp_minus_one(-u), exp_any(-u)); }
+// (exp(k u) - 1) / k, or u where k is 0; the exponent ends at `cap`, and the slope with it.
+pref_score power_score(float u, float k, float cap)
+{
+    if (abs(k) < 1e-6)
+        return pref_score(u, 1.0);
+    bool capped = k * u > cap;
+    vec2 e = exp_and_less(capped ? cap : k * u);
+    return pref_score(e.y / k, capped ? 0.0 : e.x);
+}
 
-// log 2 + ls(u), near 0 as u/2 - log cosh(u/2): both scores are small there, and so is the difference.
+// log 2 + ls(u) = -log(1 + (exp(-u) - 1) / 2), the latter where the first would cancel.
 pref_score js_score(float u)
 {
     logistic s = logistic_of(u);
-    float value = 0.693147181 + s.log_yes;
-    if (abs(u) < 1.5) {
-        float half_u = 0.5 * u, sinh_half = 0.5 * (exp_minus_one(half_u) - exp_minus_one(-half_u));
-        value = half_u - 0.5 * log_one_plus(sinh_half * sinh_half);
-    }
-    return pref_score(value, s.no);
+    float near = -log_one_plus(0.5 * exp_and_less(-max(u, -1.0)).y);
+    return pref_score(u > -1.0 ? near : 0.693147181 + s.log_yes, s.no);
 }
 
-// (exp((a - 1) u) - 1) / (a - 1); the exponent ends at 80, and the slope with it.
-pref_score alpha_score(float u, float coef)
-{
-    float a = coef - 1.0, t = a * u;
-    if (abs(a) < 1e-6)
-        return pref_score(u, 1.0);
-    if (t > 80.0)
-        return pref_score(exp_minus_one(80.0) / a, 0.0);
-    return pref_score(exp_minus_one(t) / a, exp_any(t));
-}
-
+// forward_kl 1 - exp(-u); js_divergence log 2 + ls(u); alpha_divergence (exp((a - 1) u) - 1) / (a - 1)
+// with the exponent capped at 80; reverse_kl u.
 pref_score divergence_score(float u, uint divergence, float coef)
 {
-    if (divergence == DIVERGENCE_FORWARD_KL)
-        return forward_kl_score(u);
     if (divergence == DIVERGENCE_JS)
         return js_score(u);
-    if (divergence == DIVERGENCE_ALPHA)
-        return alpha_score(u, coef);
-    return pref_score(u, 1.0);
+    float k = divergence == DIVERGENCE_FORWARD_KL ? -1.0 : divergence == DIVERGENCE_ALPHA ? coef - 1.0 : 0.0;
+    return power_score(u, k, divergence == DIVERGENCE_ALPHA ? 80.0 : INFINITE);
 }
 
 // AlphaPO's reward: (1 - exp(-alpha x)) / alpha of a log-prob x, sum or mean; x itself at alpha = 0.
-pref_score alphapo_score(float x, float alpha)
-{
-    if (alpha == 0.0)
-        return pref_score(x, 1.0);
-    float t = -alpha * x;
-    return pref_score(-exp_minus_one(t) / alpha, exp_any(t));
-}
+pref_score alphapo_score(float x, float alpha) { return power_score(x, -alpha, INFINITE); }
 
 #endif

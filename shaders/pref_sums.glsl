@@ -20,31 +20,39 @@ pref_completion completion(scored_range own, scored_range other, float tail)
 
 float position_weight(pref_completion c, uint i) { return i < c.shared_end ? 1.0 : c.tail; }
 
-// With tail = 1 these have the bits of sequence_sum() and sequence_sum_difference().
-float pref_sum(f32 values, pref_completion c)
+float scored_tokens(pref_completion c) { return float(c.end - c.begin); }
+
+struct pref_sums {
+    float logp, ref_logp; // all tokens alike, with the bits of sequence_sum()
+    float score, ref_score, ratio; // tail weighed: of logp, ref_logp, logp - ref_logp
+    float weight; // WPO: exp of the mean of logp - log sum p^2; 1 without
+};
+
+// Those of the arrays that the settings ask for; else 0.
+f32 used_reference(f32 ref_logp, pref_settings_ref settings)
 {
-    float sum = 0.0;
-    for (uint i = c.begin + local_index; i < c.end; i += local_size)
-        sum += position_weight(c, i) * values.v[i];
-    return workgroup_sum(sum);
+    return (settings.v[0].flags & PREF_REFERENCE_FREE) != 0u ? f32(uvec2(0)) : ref_logp;
 }
 
-float pref_sum_difference(f32 a, f32 b, pref_completion c)
+f32 used_collision(f32 collision, pref_settings_ref settings)
 {
-    float sum = 0.0;
-    for (uint i = c.begin + local_index; i < c.end; i += local_size)
-        sum += position_weight(c, i) * (a.v[i] - b.v[i]);
-    return workgroup_sum(sum);
+    return (settings.v[0].flags & PREF_WEIGHTED) != 0u ? collision : f32(uvec2(0));
 }
 
-float scored_tokens(scored_range r) { return float(r.end - r.begin); }
-
-// WPO: exp of the mean over tokens of logp - log sum p^2, of both completions.
-float pref_weight(f32 logp, f32 collision, scored_range w, scored_range l)
+// ref_logp and collision may be 0: the reference's log-probs then count as 0.
+pref_sums sums_of(f32 logp, f32 ref_logp, f32 collision, pref_completion c)
 {
-    float mean_w = sequence_sum_difference(logp, collision, w) / max(scored_tokens(w), 1.0);
-    float mean_l = sequence_sum_difference(logp, collision, l) / max(scored_tokens(l), 1.0);
-    return exp_any(mean_w) * exp_any(mean_l);
+    vec4 a = vec4(0.0);
+    vec2 b = vec2(0.0);
+    bool reference = given(ref_logp), weighted = given(collision);
+    for (uint i = c.begin + local_index; i < c.end; i += local_size) {
+        float x = logp.v[i], y = reference ? ref_logp.v[i] : 0.0, tail = position_weight(c, i);
+        a += vec4(x, y, tail * x, tail * y);
+        b += vec2(tail * (x - y), weighted ? x - collision.v[i] : 0.0);
+    }
+    a = workgroup_sum(a);
+    b = workgroup_sum(b);
+    return pref_sums(a.x, a.y, a.z, a.w, b.x, weighted ? exp_any(b.y / max(scored_tokens(c), 1.0)) : 1.0);
 }
 
 #endif

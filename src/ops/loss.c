@@ -45,11 +45,14 @@ void op_pref_loss(struct vk_seq *s, const struct op_pref_loss *p)
     CHECK_WORDS(s, p->pairs_out, (uint64_t)p->pairs_out_count * (sizeof(struct pair_metrics) / 4));
     CHECK_WORDS(s, p->step, sizeof(struct step_values) / 4);
     vk_cost(s, 6.0 * scored, 20.0 * scored);
-    DISPATCH(s, pref_loss, groups(p->max_pairs), .logp = p->logp, .ref_logp = p->ref_logp,
-             .entropy = p->entropy, .is_argmax = p->is_argmax, .collision = p->collision,
-             .dlogp = p->dlogp, .sequence_first = p->sequence_first, .pairs_out = p->pairs_out,
-             .counts = p->counts, .step = p->step, .settings = p->settings, .batch = p->batch,
-             .max_pairs = p->max_pairs, .scored = p->scored, .pairs_out_count = p->pairs_out_count,
+    struct vk_launch launch = groups(p->max_pairs);
+    launch.spec_count = 1;
+    launch.spec[0] = p->batch != 0;
+    DISPATCH(s, pref_loss, launch, .logp = p->logp, .ref_logp = p->ref_logp, .entropy = p->entropy,
+             .is_argmax = p->is_argmax, .collision = p->collision, .dlogp = p->dlogp,
+             .sequence_first = p->sequence_first, .pairs_out = p->pairs_out, .counts = p->counts,
+             .step = p->step, .settings = p->settings, .batch = p->batch, .max_pairs = p->max_pairs,
+             .scored = p->scored, .pairs_out_count = p->pairs_out_count,
              .batch_count = p->batch_count);
 }
 
