@@ -4,6 +4,7 @@
 #include "base/mem.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #define REAL float
 #define REF_SUFFIX f32
@@ -11,5 +12,6 @@
 #define REF_EXP expf
 #define REF_LOG logf
 #define REF_LOG1P log1pf
+#define REF_EXPM1 expm1f
 #define REF_EMPTY (-1e30f) // log-sum-exp of nothing
 #include "ops/ref_all.inc"

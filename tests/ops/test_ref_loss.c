@@ -1,5 +1,5 @@
 // The double reference of loss.h and update.h against closed forms, finite differences, and the
-// oracles of the method.
+// oracles of the method. Losses of pairs are test_ref_pref.c's.
 #include "gradient.h"
 #include "ops/ref.h"
 
@@ -16,140 +16,25 @@ enum { PAIRS = 3, R = 2 * PAIRS, S = 14 };
 
 static const uint32_t first[R + 1] = {0, 3, 5, 6, 10, 10, 14}; // the third chosen has no token
 
-struct pref {
-    double logp[S], ref_logp[S], entropy[S], is_argmax[S], dlogp[S];
-    struct ref_pair_f64 pairs[PAIRS];
-    double beta, smoothing, scale;
-};
-
-static double pref_objective(void *ctx)
-{
-    struct pref *p = ctx;
-    ref_pref_loss_f64(&(struct ref_pref_loss_f64){.dlogp = p->dlogp,
-                                                  .pairs_out = p->pairs,
-                                                  .logp = p->logp,
-                                                  .ref_logp = p->ref_logp,
-                                                  .entropy = p->entropy,
-                                                  .is_argmax = p->is_argmax,
-                                                  .sequence_first = first,
-                                                  .pairs = PAIRS,
-                                                  .beta = p->beta,
-                                                  .label_smoothing = p->smoothing,
-                                                  .loss_scale = p->scale});
-    double loss = 0;
-    for (size_t i = 0; i < PAIRS; i++)
-        loss += p->pairs[i].loss * p->scale;
-    return loss;
-}
-
-static void init_pref(struct pref *p, double beta, double smoothing, double scale)
-{
-    *p = (struct pref){.beta = beta, .smoothing = smoothing, .scale = scale};
-    draw(p->logp, S, 2);
-    draw(p->ref_logp, S, 2);
-    draw(p->entropy, S, 1);
-    for (size_t i = 0; i < S; i++)
-        p->is_argmax[i] = draw_below(2);
-}
-
-static void test_pref_gradient(void **state)
-{
-    const double smoothing[] = {0, 0.1, 0.5, 1};
-    (void)state;
-    for (size_t i = 0; i < LENGTH(smoothing); i++) {
-        struct pref p;
-        double dlogp[S];
-        init_pref(&p, 0.3, smoothing[i], 0.25);
-        pref_objective(&p);
-        memcpy(dlogp, p.dlogp, sizeof dlogp);
-        check_gradient("dlogp", p.logp, S, dlogp, pref_objective, &p);
-    }
-}
-
-// Policy = reference: rewards 0, loss ln 2, gradient -beta/2 (grad logp_w - grad logp_l).
-static void test_pref_oracle(void **state)
-{
-    (void)state;
-    struct pref p;
-    init_pref(&p, 0.05, 0, 1.0 / PAIRS);
-    memcpy(p.ref_logp, p.logp, sizeof p.logp);
-    check_near("mean loss", pref_objective(&p), log(2), 1e-15);
-    for (size_t i = 0; i < PAIRS; i++) {
-        assert_true(p.pairs[i].reward_chosen == 0 && p.pairs[i].reward_rejected == 0);
-        for (size_t j = first[2 * i]; j < first[2 * i + 2]; j++)
-            check_near("dlogp", p.dlogp[j], (j < first[2 * i + 1] ? -1 : 1) * 0.05 / 2 / PAIRS,
-                       1e-16);
-    }
-    p.smoothing = 0.2; // which is no matter at D = 0
-    check_near("mean loss", pref_objective(&p), log(2), 1e-15);
-}
-
-// One pair by hand: u_w = 1.5, u_l = -0.5, beta 0.5, so z = 1.
-static void test_pref_by_hand(void **state)
-{
-    (void)state;
-    struct pref p = {.logp = {-1, -2, 0.5, -1, -1.5}, .beta = 0.5, .smoothing = 0.1, .scale = 2};
-    p.ref_logp[0] = -3.5;
-    p.ref_logp[1] = -1;
-    p.ref_logp[2] = 0.5;
-    p.ref_logp[3] = -1.25;
-    p.ref_logp[4] = -0.75;
-    p.entropy[0] = 1;
-    p.entropy[4] = 2;
-    p.is_argmax[1] = p.is_argmax[3] = 1;
-    pref_objective(&p);
-    const struct ref_pair_f64 *m = &p.pairs[0];
-    const double minus = 0.31326168751822283, plus = 1.3132616875182228; // -log s(1), -log s(-1)
-    check_near("loss", m->loss, 0.9 * minus + 0.1 * plus, 1e-15);
-    check_near("reward_chosen", m->reward_chosen, 0.75, 1e-15);
-    check_near("reward_rejected", m->reward_rejected, -0.25, 1e-15);
-    check_near("logp_chosen", m->logp_chosen, -2.5, 1e-15);
-    check_near("ref_logp_rejected", m->ref_logp_rejected, -2, 1e-15);
-    check_near("entropy", m->entropy, 3, 1e-15);
-    check_near("accurate", m->accurate, 1, 1e-15); // of the chosen completion alone
-    check_near("chosen_tokens", m->chosen_tokens, 3, 0);
-    check_near("tokens", m->tokens, 5, 0);
-    // d(-ls(b D)) / d logp_w = -b s(-b D); with smoothing also + E b s(b D).
-    const double s = 0.7310585786300049;
-    check_near("dlogp", p.dlogp[0], 2 * 0.5 * (-0.9 * (1 - s) + 0.1 * s), 1e-15);
-    check_near("dlogp", p.dlogp[4], -p.dlogp[0], 0);
-}
-
-// Far out, the loss is the straight line -z on one side and exp(-z) on the other.
-static void test_pref_far(void **state)
-{
-    (void)state;
-    struct pref p = {.beta = 1, .scale = 1};
-    p.logp[0] = 2000;
-    p.logp[3] = 1250;
-    pref_objective(&p);
-    assert_true(p.pairs[0].loss >= 0 && p.pairs[0].loss < 1e-300);
-    p.logp[0] = 50;
-    p.logp[3] = 0;
-    pref_objective(&p);
-    if (!(fabs(p.pairs[0].loss / exp(-50) - 1) < 1e-14)) fail_msg("%g", p.pairs[0].loss);
-    p.logp[3] = 1250;
-    pref_objective(&p);
-    check_near("loss", p.pairs[0].loss, 1200, 0);
-    check_near("dlogp", p.dlogp[0], -1, 0);
-}
-
 static void test_sft(void **state)
 {
     (void)state;
-    struct pref p;
+    double logp[S], entropy[S], is_argmax[S];
     struct ref_sequence_f64 out[R];
     double sums[R], dlogp[S];
-    init_pref(&p, 1, 0, 1);
+    draw(logp, S, 2);
+    draw(entropy, S, 1);
+    for (size_t i = 0; i < S; i++)
+        is_argmax[i] = draw_below(2);
     ref_sft_loss_f64(&(struct ref_sft_loss_f64){.dlogp = dlogp,
                                                 .sequences_out = out,
-                                                .logp = p.logp,
-                                                .entropy = p.entropy,
-                                                .is_argmax = p.is_argmax,
+                                                .logp = logp,
+                                                .entropy = entropy,
+                                                .is_argmax = is_argmax,
                                                 .sequence_first = first,
                                                 .sequences = R,
                                                 .loss_scale = 0.125});
-    ref_sequence_sums_f64(sums, p.logp, first, R);
+    ref_sequence_sums_f64(sums, logp, first, R);
     double all = 0, tokens = 0;
     for (size_t r = 0; r < R; r++) {
         assert_true(out[r].logp == sums[r]);
@@ -158,12 +43,105 @@ static void test_sft(void **state)
     }
     double every = 0;
     for (size_t j = 0; j < S; j++) {
-        every += p.logp[j];
+        every += logp[j];
         assert_true(dlogp[j] == -0.125); // the loss is linear in each log-prob
     }
     check_near("sum", all, every, 1e-14);
     check_near("tokens", tokens, S, 0);
     assert_true(sums[4] == 0);
+}
+
+// ---- unpaired completions ----
+
+struct unpaired {
+    double logp[S], ref_logp[S], entropy[S], is_argmax[S], dlogp[S], kl_ratios[R + 4];
+    struct ref_unpaired_f64 out[R];
+    bool kto;
+};
+static const uint32_t labels[R] = {1, 0, 0, 1, 1, 0};
+
+// The batch is rows 2 to 8 of the step; the others' ratios are NaN.
+static double unpaired_objective(void *ctx)
+{
+    struct unpaired *u = ctx;
+    ref_unpaired_loss_f64(&(struct ref_unpaired_loss_f64){.dlogp = u->dlogp,
+                                                          .out = u->out,
+                                                          .logp = u->logp,
+                                                          .ref_logp = u->ref_logp,
+                                                          .entropy = u->entropy,
+                                                          .is_argmax = u->is_argmax,
+                                                          .kl_ratios = u->kto ? u->kl_ratios : NULL,
+                                                          .sequence_first = first,
+                                                          .labels = labels,
+                                                          .sequences = R,
+                                                          .batch_first = 2,
+                                                          .batch_rows = R,
+                                                          .beta = 0.3,
+                                                          .desirable_weight = 1.5,
+                                                          .undesirable_weight = 0.5,
+                                                          .loss_scale = 0.25});
+    double loss = 0;
+    for (size_t r = 0; r < R; r++)
+        loss += u->out[r].loss * 0.25;
+    return loss;
+}
+
+static void init_unpaired(struct unpaired *u, bool kto, double ratio)
+{
+    *u = (struct unpaired){.kto = kto};
+    draw(u->logp, S, 1);
+    draw(u->ref_logp, S, 1);
+    draw(u->entropy, S, 1);
+    for (size_t i = 0; i < R + 4; i++)
+        u->kl_ratios[i] = i < 2 || i >= 2 + R ? NAN : ratio + 0.1 * (double)i;
+}
+
+static void test_unpaired_gradient(void **state)
+{
+    (void)state;
+    for (int kto = 0; kto < 2; kto++) {
+        struct unpaired u;
+        double dlogp[S];
+        init_unpaired(&u, kto, 0.2);
+        unpaired_objective(&u);
+        memcpy(dlogp, u.dlogp, sizeof dlogp);
+        check_gradient("dlogp", u.logp, S, dlogp, unpaired_objective, &u);
+    }
+}
+
+// KTO's value is the sigmoid of the reward against KL, which is the batch's mean and at least 0.
+static void test_unpaired_by_hand(void **state)
+{
+    (void)state;
+    struct unpaired u;
+    init_unpaired(&u, true, 0.2);
+    unpaired_objective(&u);
+    check_near("KL", u.out[0].kl, 0.2 + 0.1 * 4.5, 1e-15);
+    for (size_t r = 0; r < R; r++) {
+        double z = 0.3 * (u.out[r].logp - u.out[r].ref_logp - u.out[r].kl);
+        double want = labels[r] ? 1.5 / (1 + exp(z)) : 0.5 / (1 + exp(-z));
+        check_near("loss", u.out[r].loss, want, 1e-14);
+        check_near("label", u.out[r].label, labels[r], 0);
+    }
+    init_unpaired(&u, true, -3);
+    memcpy(u.ref_logp, u.logp, sizeof u.logp);
+    unpaired_objective(&u);
+    for (size_t r = 0; r < R; r++) {
+        double weight = labels[r] ? 1.5 : 0.5;
+        assert_true(u.out[r].kl == 0 && u.out[r].reward == 0 && u.out[r].loss == weight / 2);
+        for (size_t j = first[r]; j < first[r + 1]; j++)
+            check_near("dlogp", u.dlogp[j], (labels[r] ? -1 : 1) * 0.25 * weight * 0.3 / 4, 1e-15);
+    }
+    double sums[R];
+    init_unpaired(&u, false, 0);
+    unpaired_objective(&u);
+    ref_ratio_sums_f64(sums, u.logp, u.ref_logp, first, R);
+    for (size_t r = 0; r < R; r++) {
+        assert_true(u.out[r].kl == 0);
+        check_near("ratio", sums[r] * 0.3, u.out[r].reward, 1e-15);
+        double p = 1 / (1 + exp(-u.out[r].reward)); // APO-zero: 1 - s(b u) or s(b u)
+        check_near("loss", u.out[r].loss, labels[r] ? 1.5 * (1 - p) : 0.5 * p, 1e-14);
+    }
 }
 
 // ---- gradient norm ----
@@ -266,11 +244,9 @@ static void test_ref_update(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pref_gradient),
-        cmocka_unit_test(test_pref_oracle),
-        cmocka_unit_test(test_pref_by_hand),
-        cmocka_unit_test(test_pref_far),
         cmocka_unit_test(test_sft),
+        cmocka_unit_test(test_unpaired_gradient),
+        cmocka_unit_test(test_unpaired_by_hand),
         cmocka_unit_test(test_grad_norm),
         cmocka_unit_test(test_adamw_constant),
         cmocka_unit_test(test_adamw_nonfinite),

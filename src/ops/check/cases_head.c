@@ -10,12 +10,12 @@
 enum { S, C, V, CHUNK, LIVE, WITH };
 #define LETTERS "S C V chunk live with"
 // Bits of `with`. TIES: the weights of the second half of the vocabulary repeat those of the first.
-// SHARP: distributions with almost all weight on one token. FROZEN: no dw. BARE: no entropy and no
-// is_argmax.
+// SHARP: distributions with almost all weight on one token. FROZEN: no dw. BARE: no entropy, no
+// is_argmax and no collision.
 enum { TIES = 1, SHARP = 2, FROZEN = 4, BARE = 8 };
 
 struct head {
-    struct check_array *x, *w, *targets, *logp, *lse, *entropy, *is_argmax, *scratch;
+    struct check_array *x, *w, *targets, *logp, *lse, *entropy, *is_argmax, *collision, *scratch;
     struct check_array *dlogp, *dx, *dw; // backward
     struct op_head fwd;
     struct op_head_bwd bwd;
@@ -92,6 +92,7 @@ static void forward(struct check *c, const uint32_t *n, struct head *h)
     h->lse = per_row(c, "lse", n, true);
     h->entropy = per_row(c, "entropy", n, !(n[WITH] & BARE));
     h->is_argmax = per_row(c, "is_argmax", n, !(n[WITH] & BARE));
+    h->collision = per_row(c, "collision", n, !(n[WITH] & BARE));
     struct op_linear_shape shape = {n[CHUNK], n[C], n[V]};
     uint64_t bytes = op_linear_scratch_bytes(c->device, &shape, 1);
     h->scratch = bytes ? check_scratch(c, "scratch", bytes) : NULL;
@@ -102,6 +103,7 @@ static void forward(struct check *c, const uint32_t *n, struct head *h)
                               .lse = h->lse->addr,
                               .entropy = addr_of(h->entropy),
                               .is_argmax = addr_of(h->is_argmax),
+                              .collision = addr_of(h->collision),
                               .logits = check_scratch(c, "logits", 4ull * n[CHUNK] * n[V])->addr,
                               .rows = n[S],
                               .cols = n[C],
@@ -114,6 +116,7 @@ static void forward(struct check *c, const uint32_t *n, struct head *h)
                                    .lse = h->lse->f64,
                                    .entropy = h->entropy ? h->entropy->f64 : NULL,
                                    .is_argmax = h->is_argmax ? h->is_argmax->f64 : NULL,
+                                   .collision = h->collision ? h->collision->f64 : NULL,
                                    .x = h->x->f64,
                                    .w = h->w->f64,
                                    .targets = h->targets->u32,

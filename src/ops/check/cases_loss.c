@@ -1,227 +1,9 @@
-#include "ops/check/harness.h"
+#include "ops/check/cases_pack.h"
 #include "ops/loss.h"
 #include "ops/ref.h"
 
 #include <math.h>
 #include <string.h>
-
-#define SPARE 3u // sequences, pairs and scored positions of room beyond those in use
-#define BETA 0.1f
-#define SCALE 0.037f
-
-// A pack of `sequences` with up to `longest` scored positions each, and what a head would give.
-struct pack {
-    uint32_t sequences, scored, first_row; // in use; rows of the step before this pack
-    uint32_t sequence_capacity, scored_capacity;
-    struct check_array *first, *counts, *step;
-    struct check_array *logp, *entropy, *is_argmax, *dlogp;
-};
-
-static void near(struct check *c, const char *name, uint64_t at, float got, double want)
-{
-    double tolerance = 2e-6 * fabs(want) + 1e-30;
-    if (!(fabs((double)got - want) <= tolerance))
-        check_fail(c, "%s[%llu] is %.9g, want %.9g", name, (unsigned long long)at, (double)got,
-                   want);
-}
-
-static void make_pack(struct check *c, struct pack *k, uint32_t sequences, uint32_t longest,
-                      uint32_t first_row)
-{
-    const struct step_values step = {.loss_scale = SCALE};
-    *k = (struct pack){.sequences = sequences, .first_row = first_row};
-    k->sequence_capacity = sequences + 2 * SPARE;
-    k->first = check_words(c, "sequence_first", (uint64_t)k->sequence_capacity + 1);
-    for (uint32_t r = 0; r < sequences; r++) {
-        k->first->u32[r] = k->scored;
-        // Some have no scored position; most have any number.
-        k->scored += r % 5 == 4 ? 0 : 1 + (uint32_t)rng_below(&c->rng, longest);
-    }
-    k->scored_capacity = k->scored + SPARE;
-    for (uint32_t r = sequences; r <= k->sequence_capacity; r++)
-        k->first->u32[r] = r == sequences ? k->scored : k->scored_capacity;
-    k->counts = check_words(c, "counts", sizeof(struct pack_counts) / 4);
-    struct pack_counts counts = {
-        .scored = k->scored, .sequences = sequences, .first_row = first_row};
-    memcpy(k->counts->u32, &counts, sizeof counts);
-    k->step = check_words(c, "step", sizeof step / 4);
-    memcpy(k->step->u32, &step, sizeof step);
-    k->logp = check_normal(c, "logp", k->scored_capacity, 1);
-    for (uint64_t i = 0; i < k->logp->count; i++) {
-        k->logp->f32[i] -= 3;
-        k->logp->f64[i] = (double)k->logp->f32[i];
-    }
-    k->entropy = check_uniform(c, "entropy", k->scored_capacity, 0, 10);
-    k->is_argmax = check_floats(c, "is_argmax", k->scored_capacity);
-    for (uint64_t i = 0; i < k->scored; i++)
-        k->is_argmax->f64[i] = k->is_argmax->f32[i] = (float)rng_below(&c->rng, 2);
-    k->dlogp = check_output(c, "dlogp", k->scored_capacity);
-}
-
-// ---- preference loss ----
-
-struct pref {
-    struct pack pack;
-    struct check_array *ref_logp, *pairs_out, *sums, *settings;
-    struct pref_settings choice;
-    struct op_pref_loss op;
-};
-
-#define PAIR_FLOATS (sizeof(struct pair_metrics) / 4)
-
-// Sums by the operation of that name ride along, since they must have the losses' bits.
-static void record_pref_loss(struct vk_seq *s, void *ctx)
-{
-    const struct pref *p = ctx;
-    op_pref_loss(s, &p->op);
-    op_sequence_sums(s, p->sums->addr, p->op.logp, p->op.sequence_first, p->op.counts,
-                     p->pack.sequence_capacity, p->op.scored);
-}
-
-// Sizes: pairs, longest completion, rows before, label smoothing in hundredths; then the distance
-// of policy and reference in hundredths of a nat a token.
-static void make_pref(struct check *c, const uint32_t *n, struct pref *p)
-{
-    make_pack(c, &p->pack, 2 * n[0], n[1], n[2]);
-    p->ref_logp = check_normal(c, "ref_logp", p->pack.scored_capacity, (double)n[4] / 100);
-    for (uint64_t i = 0; i < p->ref_logp->count; i++) {
-        p->ref_logp->f32[i] += p->pack.logp->f32[i];
-        p->ref_logp->f64[i] = (double)p->ref_logp->f32[i];
-    }
-    uint32_t room = n[2] + n[0] + 1;
-    p->pairs_out = check_output(c, "pairs_out", room * PAIR_FLOATS);
-    p->sums = check_output(c, "sums", p->pack.sequence_capacity);
-    p->choice = (struct pref_settings){.terms = 1,
-                                       .type = {PREF_SIGMOID},
-                                       .weight = {1},
-                                       .beta = BETA,
-                                       .label_smoothing = (float)n[3] / 100,
-                                       .ld_alpha = 1};
-    p->settings = check_words(c, "settings", sizeof p->choice / 4);
-    memcpy(p->settings->u32, &p->choice, sizeof p->choice);
-    p->op = (struct op_pref_loss){.logp = p->pack.logp->addr,
-                                  .ref_logp = p->ref_logp->addr,
-                                  .entropy = p->pack.entropy->addr,
-                                  .is_argmax = p->pack.is_argmax->addr,
-                                  .sequence_first = p->pack.first->addr,
-                                  .dlogp = p->pack.dlogp->addr,
-                                  .pairs_out = p->pairs_out->addr,
-                                  .counts = p->pack.counts->addr,
-                                  .step = p->pack.step->addr,
-                                  .max_pairs = p->pack.sequence_capacity / 2,
-                                  .scored = p->pack.scored_capacity,
-                                  .settings = p->settings->addr,
-                                  .pairs_out_count = room};
-    check_cost(c, 6.0 * p->pack.scored, 20.0 * p->pack.scored);
-}
-
-static void reference(struct pref *p)
-{
-    double *pairs = p->pairs_out->f64 + p->pack.first_row * PAIR_FLOATS;
-    _Static_assert(sizeof(struct ref_pair_f64) == PAIR_FLOATS * sizeof(double), "one layout");
-    ref_pref_loss_f64(
-        &(struct ref_pref_loss_f64){.dlogp = p->pack.dlogp->f64,
-                                    .pairs_out = (struct ref_pair_f64 *)pairs,
-                                    .logp = p->pack.logp->f64,
-                                    .ref_logp = p->ref_logp->f64,
-                                    .entropy = p->pack.entropy->f64,
-                                    .is_argmax = p->pack.is_argmax->f64,
-                                    .sequence_first = p->pack.first->u32,
-                                    .pairs = p->pack.sequences / 2,
-                                    .beta = (double)BETA,
-                                    .label_smoothing = (double)p->choice.label_smoothing,
-                                    .loss_scale = (double)SCALE});
-    ref_sequence_sums_f64(p->sums->f64, p->pack.logp->f64, p->pack.first->u32, p->pack.sequences);
-}
-
-static struct pair_metrics pair_got(const struct pref *p, uint32_t i)
-{
-    struct pair_metrics m;
-    memcpy(&m, p->pairs_out->got + (p->pack.first_row + i) * sizeof m, sizeof m);
-    return m;
-}
-
-// The harness judges an array as a whole, in which log-probs are large; each loss and gradient is
-// judged by itself here.
-static void judge_pairs(struct check *c, const struct pref *p)
-{
-    const uint32_t *first = p->pack.first->u32;
-    for (uint32_t i = 0; i < p->pack.sequences / 2; i++) {
-        struct pair_metrics got = pair_got(p, i);
-        const double *want = p->pairs_out->f64 + (p->pack.first_row + i) * PAIR_FLOATS;
-        float sums[2], dlogp;
-        // z carries the rounding of rewards, which a small loss magnifies by |z|.
-        double z = fabs(want[1] - want[2]);
-        if (!(fabs((double)got.loss - want[0]) <= want[0] * 1e-6 * (4 + z) + 1e-30))
-            check_fail(c, "loss[%u] is %.9g, want %.9g", i, (double)got.loss, want[0]);
-        memcpy(sums, p->sums->got + 8 * i, sizeof sums);
-        if (memcmp(&sums[0], &got.logp_chosen, 4) != 0 ||
-            memcmp(&sums[1], &got.logp_rejected, 4) != 0)
-            check_fail(c, "sums of pair %u differ between the loss and op_sequence_sums", i);
-        if (first[2 * i + 2] == first[2 * i]) continue;
-        memcpy(&dlogp, p->pack.dlogp->got + 4 * first[2 * i], 4);
-        double d = p->pack.dlogp->f64[first[2 * i]];
-        double terms =
-            fabs(d) + (double)(p->choice.label_smoothing * SCALE * BETA); // before they cancel
-        if (!(fabs((double)dlogp - d) <= terms * 1e-6 * (4 + z) + 1e-30))
-            check_fail(c, "dlogp of pair %u is %.9g, want %.9g", i, (double)dlogp, d);
-    }
-}
-
-static void pref_loss(struct check *c, const uint32_t *n)
-{
-    struct pref p;
-    make_pref(c, n, &p);
-    if (c->judged) reference(&p);
-    check_run(c, record_pref_loss, &p);
-    if (c->judged && !c->device_failed) judge_pairs(c, &p);
-}
-
-// Policy and reference with equal bits: rewards are exactly 0 and every loss is the same ln 2.
-static void pref_loss_equal(struct check *c, const uint32_t *n)
-{
-    struct pref p;
-    make_pref(c, n, &p);
-    reference(&p);
-    check_run(c, record_pref_loss, &p);
-    if (c->device_failed) return;
-    for (uint32_t i = 0; i < n[0]; i++) {
-        struct pair_metrics got = pair_got(&p, i);
-        if (got.reward_chosen != 0 || got.reward_rejected != 0)
-            check_fail(c, "rewards of pair %u are %g and %g, want 0", i, (double)got.reward_chosen,
-                       (double)got.reward_rejected);
-        if (memcmp(&got.logp_chosen, &got.ref_logp_chosen, 4) != 0 ||
-            memcmp(&got.logp_rejected, &got.ref_logp_rejected, 4) != 0)
-            check_fail(c, "pair %u: equal log-probs have different sums", i);
-        if (fabs((double)got.loss - 0.69314718055994531) > 6e-8)
-            check_fail(c, "loss of pair %u is %.9g, want ln 2", i, (double)got.loss);
-    }
-}
-
-// A NaN among the log-probs of a pair is not hidden: its loss and its gradients are NaN, those of
-// the other pairs are as ever.
-static void pref_loss_nan(struct check *c, const uint32_t *n)
-{
-    struct pref p;
-    make_pref(c, n, &p);
-    const uint32_t bad = 1, *first = p.pack.first->u32;
-    p.pack.dlogp->role = p.pairs_out->role = p.sums->role = CHECK_SCRATCH;
-    reference(&p);
-    p.pack.logp->f32[first[2 * bad]] = NAN;
-    check_run(c, record_pref_loss, &p);
-    if (c->device_failed) return;
-    for (uint32_t i = 0; i < n[0]; i++) {
-        struct pair_metrics got = pair_got(&p, i);
-        float dlogp;
-        memcpy(&dlogp, p.pack.dlogp->got + 4 * first[2 * i], 4);
-        if (i == bad) {
-            if (!isnan(got.loss)) check_fail(c, "the loss hides a NaN: %g", (double)got.loss);
-            if (!isnan(dlogp)) check_fail(c, "dlogp hides a NaN: %g", (double)dlogp);
-        } else {
-            near(c, "loss", i, got.loss, p.pairs_out->f64[(n[2] + i) * PAIR_FLOATS]);
-        }
-    }
-}
 
 // ---- next-token loss and sums ----
 
@@ -229,9 +11,9 @@ CHECK_RECORD(op_sft_loss, op_sft_loss)
 // Sizes: sequences, longest, rows before.
 static void sft_loss(struct check *c, const uint32_t *n)
 {
-    struct pack k;
+    struct check_pack k;
     const size_t floats = sizeof(struct sequence_metrics) / 4;
-    make_pack(c, &k, n[0], n[1], n[2]);
+    check_pack_make(c, &k, &(struct check_pack_params){n[0], n[1], n[2], 0, 0, false, false}, 1);
     uint32_t room = n[2] + n[0] + 1;
     struct check_array *out = check_output(c, "sequences_out", room * floats);
     struct op_sft_loss op = {.logp = k.logp->addr,
@@ -254,13 +36,13 @@ static void sft_loss(struct check *c, const uint32_t *n)
                                                     .is_argmax = k.is_argmax->f64,
                                                     .sequence_first = k.first->u32,
                                                     .sequences = n[0],
-                                                    .loss_scale = (double)SCALE});
+                                                    .loss_scale = (double)PACK_LOSS_SCALE});
     check_cost(c, 3.0 * k.scored, 16.0 * k.scored);
     check_run(c, record_op_sft_loss, &op);
 }
 
 struct sums {
-    struct pack pack;
+    struct check_pack pack;
     vk_addr out;
 };
 
@@ -274,7 +56,7 @@ static void record_sums(struct vk_seq *s, void *ctx)
 static void sequence_sums(struct check *c, const uint32_t *n)
 {
     struct sums m;
-    make_pack(c, &m.pack, n[0], n[1], 0);
+    check_pack_make(c, &m.pack, &(struct check_pack_params){.sequences = n[0], .longest = n[1]}, 1);
     struct check_array *out = check_output(c, "sums", m.pack.sequence_capacity);
     m.out = out->addr;
     if (c->judged) ref_sequence_sums_f64(out->f64, m.pack.logp->f64, m.pack.first->u32, n[0]);
@@ -282,23 +64,203 @@ static void sequence_sums(struct check *c, const uint32_t *n)
     check_run(c, record_sums, &m);
 }
 
+// ---- unpaired completions ----
+
+#define UNPAIRED_FLOATS (sizeof(struct unpaired_metrics) / 4)
+
+struct unpaired {
+    struct check_pack pack;
+    struct check_array *labels, *out, *kl_ratios;
+    struct op_unpaired_loss op;
+};
+
+static void record_unpaired(struct vk_seq *s, void *ctx)
+{
+    const struct unpaired *u = ctx;
+    op_unpaired_loss(s, &u->op);
+}
+
+// The batch begins some rows before the pack and ends some after it. What kl_ratios hold outside is
+// NaN. Their mean over the batch is `kl`; 0: below 0.
+static void make_ratios(struct check *c, struct unpaired *u, uint32_t count, double kl)
+{
+    uint32_t begin = u->pack.count.batch_first, rows = u->pack.count.batch_rows;
+    u->kl_ratios = check_normal(c, "kl_ratios", count, 0.5);
+    for (uint32_t i = 0; i < count; i++) {
+        if (i < begin || i >= begin + rows)
+            u->kl_ratios->f32[i] = NAN;
+        else
+            u->kl_ratios->f32[i] += kl > 0 ? (float)kl : -2;
+        u->kl_ratios->f64[i] = (double)u->kl_ratios->f32[i];
+    }
+}
+
+enum { ROWS, LONGEST, BEFORE, TYPE, KL, DISTANCE };
+#define UNPAIRED "R longest before type KL% distance%"
+
+static void make_unpaired(struct check *c, const uint32_t *n, struct unpaired *u)
+{
+    uint32_t before = n[BEFORE], room = before + n[ROWS] + 4;
+    check_pack_make(c, &u->pack,
+                    &(struct check_pack_params){.sequences = n[ROWS],
+                                                .longest = n[LONGEST],
+                                                .first_row = before,
+                                                .batch_first = before / 2,
+                                                .batch_rows = before - before / 2 + n[ROWS] + 1},
+                    n[DISTANCE] / 100.0);
+    u->labels = check_indices(c, "labels", u->pack.sequence_capacity, 2);
+    u->out = check_output(c, "out", room * UNPAIRED_FLOATS);
+    if (n[TYPE] == UNPAIRED_KTO) make_ratios(c, u, room, n[KL] / 100.0);
+    u->op = (struct op_unpaired_loss){.logp = u->pack.logp->addr,
+                                      .ref_logp = u->pack.ref_logp->addr,
+                                      .entropy = u->pack.entropy->addr,
+                                      .is_argmax = u->pack.is_argmax->addr,
+                                      .sequence_first = u->pack.first->addr,
+                                      .labels = u->labels->addr,
+                                      .dlogp = u->pack.dlogp->addr,
+                                      .out = u->out->addr,
+                                      .kl_ratios = u->kl_ratios ? u->kl_ratios->addr : 0,
+                                      .counts = u->pack.counts->addr,
+                                      .step = u->pack.step->addr,
+                                      .max_sequences = u->pack.sequence_capacity,
+                                      .scored = u->pack.scored_capacity,
+                                      .out_count = room,
+                                      .type = n[TYPE],
+                                      .beta = 0.1f,
+                                      .desirable_weight = 1.25f,
+                                      .undesirable_weight = 0.75f};
+    check_cost(c, 5.0 * u->pack.scored, 20.0 * u->pack.scored);
+}
+
+static void unpaired_reference(struct unpaired *u)
+{
+    double *out = u->out->f64 + u->pack.count.first_row * UNPAIRED_FLOATS;
+    _Static_assert(sizeof(struct ref_unpaired_f64) == UNPAIRED_FLOATS * sizeof(double),
+                   "one layout");
+    ref_unpaired_loss_f64(
+        &(struct ref_unpaired_loss_f64){.dlogp = u->pack.dlogp->f64,
+                                        .out = (struct ref_unpaired_f64 *)out,
+                                        .logp = u->pack.logp->f64,
+                                        .ref_logp = u->pack.ref_logp->f64,
+                                        .entropy = u->pack.entropy->f64,
+                                        .is_argmax = u->pack.is_argmax->f64,
+                                        .kl_ratios = u->kl_ratios ? u->kl_ratios->f64 : NULL,
+                                        .sequence_first = u->pack.first->u32,
+                                        .labels = u->labels->u32,
+                                        .sequences = u->pack.sequences,
+                                        .batch_first = u->pack.count.batch_first,
+                                        .batch_rows = u->pack.count.batch_rows,
+                                        .beta = (double)u->op.beta,
+                                        .desirable_weight = (double)u->op.desirable_weight,
+                                        .undesirable_weight = (double)u->op.undesirable_weight,
+                                        .loss_scale = (double)PACK_LOSS_SCALE});
+}
+
+static struct unpaired_metrics unpaired_got(const struct unpaired *u, uint32_t r)
+{
+    struct unpaired_metrics m;
+    memcpy(&m, u->out->got + (u->pack.count.first_row + r) * sizeof m, sizeof m);
+    return m;
+}
+
+// Each loss and gradient by itself: the harness judges arrays as a whole.
+static void judge_unpaired(struct check *c, const struct unpaired *u)
+{
+    const uint32_t *first = u->pack.first->u32;
+    for (uint32_t r = 0; r < u->pack.sequences; r++) {
+        struct unpaired_metrics got = unpaired_got(u, r);
+        const double *want = u->out->f64 + (u->pack.count.first_row + r) * UNPAIRED_FLOATS;
+        double z = fabs(want[1]) + fabs(want[8]); // whose rounding a small loss magnifies
+        check_near(c, "loss", r, got.loss, want[0], 1e-6 * (4 + z));
+        if (first[r] == first[r + 1]) continue;
+        float dlogp;
+        memcpy(&dlogp, u->pack.dlogp->got + 4 * first[r], 4);
+        check_near(c, "dlogp", r, dlogp, u->pack.dlogp->f64[first[r]], 1e-6 * (4 + z));
+    }
+}
+
+static void unpaired_loss(struct check *c, const uint32_t *n)
+{
+    struct unpaired u = {0};
+    make_unpaired(c, n, &u);
+    if (c->judged) unpaired_reference(&u);
+    check_run(c, record_unpaired, &u);
+    if (c->judged && !c->device_failed) judge_unpaired(c, &u);
+}
+
+// Policy = reference and KL = 0: loss is half the weight, reward exactly 0.
+static void unpaired_loss_equal(struct check *c, const uint32_t *n)
+{
+    struct unpaired u = {0};
+    make_unpaired(c, n, &u);
+    unpaired_reference(&u);
+    check_run(c, record_unpaired, &u);
+    if (c->device_failed) return;
+    for (uint32_t r = 0; r < n[ROWS]; r++) {
+        struct unpaired_metrics got = unpaired_got(&u, r);
+        float weight = u.labels->u32[r] ? u.op.desirable_weight : u.op.undesirable_weight;
+        if (got.reward != 0 || got.kl != 0 || got.loss != weight / 2)
+            check_fail(c, "reward %g, KL %g and loss %g of sequence %u, want 0, 0 and %g",
+                       (double)got.reward, (double)got.kl, (double)got.loss, r,
+                       (double)(weight / 2));
+    }
+}
+
+// A NaN among a row's log-probs is its own; one among the batch's ratios is everybody's.
+static void unpaired_loss_nan(struct check *c, const uint32_t *n)
+{
+    struct unpaired u = {0};
+    make_unpaired(c, n, &u);
+    const uint32_t bad = 1, *first = u.pack.first->u32;
+    u.pack.dlogp->role = u.out->role = CHECK_SCRATCH;
+    unpaired_reference(&u);
+    if (u.kl_ratios)
+        u.kl_ratios->f32[n[BEFORE]] = NAN;
+    else
+        u.pack.ref_logp->f32[first[bad]] = NAN;
+    check_run(c, record_unpaired, &u);
+    if (c->device_failed) return;
+    for (uint32_t r = 0; r < n[ROWS]; r++) {
+        struct unpaired_metrics got = unpaired_got(&u, r);
+        float dlogp = NAN;
+        if (first[r] < first[r + 1]) memcpy(&dlogp, u.pack.dlogp->got + 4 * first[r], 4);
+        if (!u.kl_ratios && r != bad)
+            check_near(c, "loss", r, got.loss, u.out->f64[(n[BEFORE] + r) * UNPAIRED_FLOATS], 2e-6);
+        else if (!isnan(got.loss) || !isnan(dlogp))
+            check_fail(c, "sequence %u hides a NaN: loss %g, dlogp %g", r, (double)got.loss,
+                       (double)dlogp);
+    }
+}
+
+static void record_ratio_sums(struct vk_seq *s, void *ctx)
+{
+    op_ratio_sums(s, ctx);
+}
+
+static void ratio_sums(struct check *c, const uint32_t *n)
+{
+    struct check_pack k;
+    check_pack_make(
+        c, &k, &(struct check_pack_params){.sequences = n[0], .longest = n[1], .first_row = n[2]},
+        n[3] / 100.0);
+    struct check_array *out = check_output(c, "ratios", n[2] + n[0] + 2);
+    struct op_ratio_sums op = {.out = out->addr,
+                               .logp = k.logp->addr,
+                               .ref_logp = k.ref_logp->addr,
+                               .sequence_first = k.first->addr,
+                               .counts = k.counts->addr,
+                               .max_sequences = k.sequence_capacity,
+                               .scored = k.scored_capacity,
+                               .out_count = n[2] + n[0] + 2};
+    if (c->judged)
+        ref_ratio_sums_f64(out->f64 + n[2], k.logp->f64, k.ref_logp->f64, k.first->u32, n[0]);
+    check_cost(c, 2.0 * k.scored, 8.0 * k.scored);
+    check_run(c, record_ratio_sums, &op);
+}
+
 // ---- the table ----
 
-#define PREF "pairs longest before E% distance%"
-
 static const struct check_case cases[] = {
-    CHECK_CASE("pref_loss", pref_loss, PREF, 1, 1, 0, 0, 10),
-    CHECK_CASE("pref_loss", pref_loss, PREF, 31, 33, 0, 0, 10),
-    CHECK_CASE("pref_loss", pref_loss, PREF, 33, 257, 5, 10, 100),
-    CHECK_CASE("pref_loss", pref_loss, PREF, 257, 31, 0, 45, 1),
-    CHECK_CASE("pref_loss", pref_loss, PREF, 16, 700, 48, 0, 50),
-    CHECK_CASE("pref_loss", pref_loss, PREF, 64, 100, 0, 0, 3000),
-    CHECK_CASE("pref_loss", pref_loss, PREF, 64, 100, 0, 20, 3000),
-    CHECK_TIMED("pref_loss", pref_loss, PREF, 512, 512, 0, 0, 50),
-    CHECK_CASE("pref_loss_equal", pref_loss_equal, PREF, 1, 1, 0, 0, 0),
-    CHECK_CASE("pref_loss_equal", pref_loss_equal, PREF, 33, 257, 3, 0, 0),
-    CHECK_CASE("pref_loss_equal", pref_loss_equal, PREF, 257, 31, 0, 10, 0),
-    CHECK_CASE("pref_loss_nan", pref_loss_nan, PREF, 31, 33, 2, 0, 10),
     CHECK_CASE("sft_loss", sft_loss, "R longest before", 1, 1, 0),
     CHECK_CASE("sft_loss", sft_loss, "R longest before", 31, 33, 4),
     CHECK_CASE("sft_loss", sft_loss, "R longest before", 33, 257, 0),
@@ -309,5 +271,23 @@ static const struct check_case cases[] = {
     CHECK_CASE("sequence_sums", sequence_sums, "R longest", 33, 257),
     CHECK_CASE("sequence_sums", sequence_sums, "R longest", 257, 31),
     CHECK_TIMED("sequence_sums", sequence_sums, "R longest", 1024, 512),
+    CHECK_CASE("unpaired_loss", unpaired_loss, UNPAIRED, 1, 1, 0, UNPAIRED_KTO, 30, 10),
+    CHECK_CASE("unpaired_loss", unpaired_loss, UNPAIRED, 31, 33, 7, UNPAIRED_KTO, 200, 10),
+    CHECK_CASE("unpaired_loss", unpaired_loss, UNPAIRED, 33, 257, 5, UNPAIRED_KTO, 0, 100),
+    CHECK_CASE("unpaired_loss", unpaired_loss, UNPAIRED, 257, 31, 40, UNPAIRED_KTO, 50, 100),
+    CHECK_CASE("unpaired_loss", unpaired_loss, UNPAIRED, 64, 100, 3, UNPAIRED_KTO, 50, 3000),
+    CHECK_CASE("unpaired_loss", unpaired_loss, UNPAIRED, 31, 33, 7, UNPAIRED_APO_ZERO, 0, 10),
+    CHECK_CASE("unpaired_loss", unpaired_loss, UNPAIRED, 64, 100, 0, UNPAIRED_APO_ZERO, 0, 300),
+    CHECK_TIMED("unpaired_loss", unpaired_loss, UNPAIRED, 1024, 512, 0, UNPAIRED_KTO, 50, 50),
+    CHECK_CASE("unpaired_loss_equal", unpaired_loss_equal, UNPAIRED, 33, 31, 4, UNPAIRED_KTO, 0, 0),
+    CHECK_CASE("unpaired_loss_equal", unpaired_loss_equal, UNPAIRED, 9, 257, 0, UNPAIRED_APO_ZERO,
+               0, 0),
+    CHECK_CASE("unpaired_loss_nan", unpaired_loss_nan, UNPAIRED, 4, 33, 3, UNPAIRED_KTO, 30, 10),
+    CHECK_CASE("unpaired_loss_nan", unpaired_loss_nan, UNPAIRED, 31, 33, 3, UNPAIRED_APO_ZERO, 0,
+               10),
+    CHECK_CASE("ratio_sums", ratio_sums, "R longest before distance%", 1, 1, 0, 10),
+    CHECK_CASE("ratio_sums", ratio_sums, "R longest before distance%", 33, 257, 6, 10),
+    CHECK_CASE("ratio_sums", ratio_sums, "R longest before distance%", 257, 31, 0, 100),
+    CHECK_TIMED("ratio_sums", ratio_sums, "R longest before distance%", 1024, 512, 0, 50),
 };
 const struct check_table check_loss = {cases, sizeof cases / sizeof *cases};
