@@ -8,26 +8,47 @@
 
 #include <string.h>
 
+// The classes of unpaired rows without which there is no such metric.
+static void classes_of(enum train_metric which, bool *desirable, bool *undesirable)
+{
+    bool both = which == METRIC_REWARDS_MARGINS || which == METRIC_SFT_MARGINS;
+    *desirable = both || which == METRIC_REWARDS_CHOSEN || which == METRIC_LOGPS_CHOSEN ||
+                 which == METRIC_LOGPS_REF_CHOSEN || which == METRIC_TOKEN_ACCURACY;
+    *undesirable = both || which == METRIC_REWARDS_REJECTED || which == METRIC_LOGPS_REJECTED ||
+                   which == METRIC_LOGPS_REF_REJECTED;
+}
+
+bool train_best_prepare(const struct train_run *run)
+{
+    const struct train_config *c = run->config;
+    const char *name = train_config_best_metric(c);
+    bool needs[2], has[2] = {false, false};
+    if (!train_best_is_tracked(c) || run->rules.rows != METRICS_UNPAIRED) return true;
+    for (size_t i = 0; i < run->eval.rows.count; i++)
+        has[run->eval.rows.items[i].label == 1] = true;
+    classes_of(train_metric_find(name), &needs[1], &needs[0]);
+    for (int k = 0; k < 2; k++)
+        if (needs[k] && !has[k])
+            return err_user("metric_for_best_model: '%s' needs %s rows, and %s has none", name,
+                            k ? "desirable" : "undesirable", c->eval_dataset_name);
+    return true;
+}
+
 static void set_dir(struct train_run *run, char *dir)
 {
     mem_free(run->best_dir);
     run->best_dir = dir;
 }
 
-bool train_best_take(struct train_run *run, const struct train_metrics *metrics, bool *improved)
+bool train_best_take(struct train_run *run, const struct train_metrics *metrics)
 {
     const struct train_config *c = run->config;
-    const char *name = train_config_best_metric(c);
     struct train_state *s = &run->state;
-    *improved = false;
-    if (!train_best_is_tracked(c)) return true;
-    enum train_metric which = train_metric_find(name);
-    if (!train_metrics_has(metrics, which))
-        return err_user("metric_for_best_model: the evaluation has no '%s': %s has no rows for it",
-                        name, c->eval_dataset_name);
-    *improved = train_best_judge(&s->best, c, train_metrics_mean(metrics, which), s->step);
-    if (*improved)
-        set_dir(run, str_format("%s/checkpoint-%lld", c->output_dir, (long long)s->step));
+    if (!train_best_is_tracked(c)) return false;
+    enum train_metric which = train_metric_find(train_config_best_metric(c));
+    CHECK(train_metrics_has(metrics, which)); // train_best_prepare() has seen to it
+    if (!train_best_judge(&s->best, c, train_metrics_mean(metrics, which), s->step)) return false;
+    set_dir(run, str_format("%s/checkpoint-%lld", c->output_dir, (long long)s->step));
     return true;
 }
 

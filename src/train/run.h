@@ -101,9 +101,10 @@ bool train_evaluation_due(const struct train_run *run, int64_t step);
 bool train_run_evaluate(struct train_run *run, bool *improved);
 
 // ---- best_model.c: the checkpoint of the best evaluation ----
-// Compares an evaluation with the best so far, if the run asks for it. err_user if it lacks the
-// metric.
-bool train_best_take(struct train_run *run, const struct train_metrics *metrics, bool *improved);
+// err_user if metric_for_best_model needs rows of a class that the eval dataset lacks.
+bool train_best_prepare(const struct train_run *run);
+// Compares an evaluation with the best so far, if the run asks for it. True: it is the best.
+bool train_best_take(struct train_run *run, const struct train_metrics *metrics);
 // On resume: finds the checkpoint of run->state.best, which stood at `recorded` (may be NULL).
 // err_user if it is needed and gone.
 bool train_best_find(struct train_run *run, const char *recorded);

@@ -54,8 +54,9 @@ bool train_run_evaluate(struct train_run *run, bool *improved)
         s->eval_step = s->step;
         ok = train_report_evaluation(run, &metrics);
         train_generation_show(&run->generation);
-        ok = ok && (!texts.len || train_dir_append(run, "generations.jsonl", str_text(&texts))) &&
-             (s->step == 0 || train_best_take(run, &metrics, improved)); // as transformers
+        ok = ok && (!texts.len || train_dir_append(run, "generations.jsonl", str_text(&texts)));
+        // As in transformers the start is no candidate.
+        if (ok && s->step > 0) *improved = train_best_take(run, &metrics);
     }
     str_finish(&texts);
     return ok;

@@ -133,6 +133,7 @@ static bool load_files(struct train_run *run)
     if (!train_generation_read(&run->generation, c, &run->hf, run->tokenizer)) return false;
     if (!load_data(run, &run->train, c->dataset_name)) return false;
     if (c->eval_dataset_name && !load_data(run, &run->eval, c->eval_dataset_name)) return false;
+    if (!train_best_prepare(run)) return false;
     uint32_t longest = run->train.report.longest;
     if (run->eval.report.longest > longest) longest = run->eval.report.longest;
     if (longest > (uint32_t)run->hf.max_position)

@@ -401,6 +401,27 @@ static void prompts_are_checked_before_the_device(void **state)
     assert_false(file_exists(SCRATCH "/none"));
 }
 
+// KTO's margins are between two classes; an eval dataset of one has none.
+static void a_metric_without_its_rows_is_told(void **state)
+{
+    (void)state;
+    struct train_config c;
+    bool asked = false;
+    struct train_hooks hooks = {.open_device = no_device, .ctx = &asked};
+    scratch_write("good.jsonl",
+                  "{\"prompt\": \"Question:\", \"completion\": \" a boat\", \"label\": true}\n"
+                  "{\"prompt\": \"Answer:\", \"completion\": \" a kite\", \"label\": true}\n");
+    RUN(&c, SCRATCH "/none", "method", "kto", "eval_dataset_name", scratch("good.jsonl"));
+    assert_int_equal(train_run_with(&c, &hooks), TRAIN_FAILED);
+    EXPECT_USER_ERROR("metric_for_best_model", "rewards/sft_margins", "undesirable", "good.jsonl");
+    train_config_finish(&c);
+    assert_false(asked);
+    RUN(&c, SCRATCH "/one_class", "method", "kto", "eval_dataset_name", scratch("good.jsonl"),
+        "metric_for_best_model", "rewards/chosen", "max_steps", "2");
+    go(&c);
+    train_config_finish(&c);
+}
+
 // One line for each prompt and evaluation. Draws depend on the prompt alone, so a model that stands
 // still (learning rate 0) writes the same in every evaluation.
 static void texts_are_comparable(void **state)
@@ -509,6 +530,7 @@ int main(void)
         cmocka_unit_test(the_start_is_evaluated_once),
         cmocka_unit_test(metrics_follow_the_method),
         cmocka_unit_test(prompts_are_checked_before_the_device),
+        cmocka_unit_test(a_metric_without_its_rows_is_told),
         cmocka_unit_test(texts_are_comparable),
         cmocka_unit_test(a_signal_cuts_an_evaluation_short),
     };
