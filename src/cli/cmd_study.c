@@ -10,7 +10,7 @@
 #include "cli/study/study.h"
 
 static const struct study_sizes whole = {
-    .corpus = 4096, .sft_epochs = 3, .pairs = 1024, .held_out = 256, .answers = 384, .epochs = 2};
+    .corpus = 4096, .sft_epochs = 3, .pairs = 1024, .held_out = 256, .answers = 384, .epochs = 3};
 static const struct study_sizes small = {
     .corpus = 1024, .sft_epochs = 3, .pairs = 96, .held_out = 64, .answers = 48, .epochs = 2};
 
@@ -138,8 +138,8 @@ const struct cli_command cli_command_study = {
     .details = "Trains a tiny model on a task whose reward a program computes, draws preferences\n"
                "that err now and then, and aligns it by DPO and by TR-DPO (soft and hard) at\n"
                "several beta, alpha and tau. Writes results.jsonl, a line a run, and study.svg,\n"
-               "gold reward against KL to the start; prints the same as tables. Takes about ten\n"
-               "minutes on two CPU cores.\n",
+               "gold reward against KL to the start; prints the same as tables. Takes about a\n"
+               "quarter of an hour on two CPU cores.\n",
     .options = options,
     .uses = CLI_DEVICE | CLI_PROFILE,
     .run = run,

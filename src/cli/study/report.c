@@ -47,7 +47,7 @@ static void print_settings(const struct study_results *r)
 }
 
 // Where rewards are compared, nats.
-static const double levels[] = {0.5, 1, 2, 4, 8};
+static const double levels[] = {0.5, 1, 2, 4};
 #define LEVELS (sizeof levels / sizeof *levels)
 
 static void print_curves(const struct study_results *r)

@@ -30,9 +30,10 @@ static void add_curve(struct study_results *r, struct study_setting setting, con
 
 void study_make_settings(struct study_results *r, bool quick)
 {
-    // Plain DPO has one curve and twice the betas.
+    // Plain DPO has one curve and twice the betas. The faster a reference follows, the further a
+    // beta lets go: those of the fast curves are larger, so that all cover about the same KL.
     static const double every[] = {4, 2, 1, 0.5, 0.25, 0.12, 0.06, 0.03, 0};
-    static const double wide[] = {4, 1, 0.25, 0.06, 0};
+    static const double slow[] = {4, 1, 0.25, 0.06, 0}, fast[] = {16, 4, 1, 0.25, 0};
     static const double two[] = {1, 0.1, 0};
     if (quick) {
         add_curve(r, (struct study_setting){.method = STUDY_DPO}, two);
@@ -41,10 +42,10 @@ void study_make_settings(struct study_results *r, bool quick)
         return;
     }
     add_curve(r, (struct study_setting){.method = STUDY_DPO}, every);
-    add_curve(r, (struct study_setting){.method = STUDY_SOFT, .alpha = 0.02, .tau = 1}, wide);
-    add_curve(r, (struct study_setting){.method = STUDY_SOFT, .alpha = 0.2, .tau = 1}, wide);
-    add_curve(r, (struct study_setting){.method = STUDY_HARD, .alpha = 1, .tau = 32}, wide);
-    add_curve(r, (struct study_setting){.method = STUDY_HARD, .alpha = 1, .tau = 8}, wide);
+    add_curve(r, (struct study_setting){.method = STUDY_SOFT, .alpha = 0.02, .tau = 1}, slow);
+    add_curve(r, (struct study_setting){.method = STUDY_SOFT, .alpha = 0.2, .tau = 1}, fast);
+    add_curve(r, (struct study_setting){.method = STUDY_HARD, .alpha = 1, .tau = 32}, slow);
+    add_curve(r, (struct study_setting){.method = STUDY_HARD, .alpha = 1, .tau = 8}, fast);
 }
 
 char *study_setting_name(const struct study_setting *s)

@@ -106,7 +106,7 @@ bool study_train(struct study *s, const struct study_setting *setting, uint64_t 
                                        {"max_length", "96"},
                                        {"per_device_train_batch_size", "16"},
                                        {"num_train_epochs", epochs},
-                                       {"learning_rate", "5e-4"},
+                                       {"learning_rate", "2.5e-4"},
                                        {"warmup_steps", "0.1"},
                                        {"seed", shuffle},
                                        {0}};
