@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -349,6 +350,25 @@ bool file_rename(const char *from, const char *to)
     bool ok = file_sync_dir(entered) && (strcmp(left, entered) == 0 || file_sync_dir(left));
     mem_free(left);
     mem_free(entered);
+    return ok;
+}
+
+bool file_replace_tree(const char *from, const char *to)
+{
+    if (!file_is_dir(to)) return file_rename(from, to);
+    char *folder = parent_of(to);
+    bool ok;
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE) == 0) {
+        ok = file_sync_dir(folder) && file_remove_tree(from);
+    } else if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP) {
+        ok = err_device("%s: cannot take the place of %s: %s", from, to, strerror(errno));
+    } else {
+        char *old = str_format("%s.removed", from);
+        ok = file_remove_tree(old) && file_rename(to, old) && file_rename(from, to) &&
+             file_remove_tree(old);
+        mem_free(old);
+    }
+    mem_free(folder);
     return ok;
 }
 

@@ -63,6 +63,10 @@ bool file_make_dirs(const char *path);              // like mkdir -p
 bool file_remove(const char *path);                 // a file; absent is fine
 bool file_remove_tree(const char *path);            // a folder and all in it; absent is fine
 bool file_rename(const char *from, const char *to); // atomic, folder synced
+// The folder `from` takes the name `to`, whose folder, if there is one, goes: at every moment one
+// of the two has that name. (Where the file system cannot exchange names, there is a moment between
+// two renames.) A kill may leave the old one as `from`.
+bool file_replace_tree(const char *from, const char *to);
 bool file_sync_dir(const char *path);
 
 // Names in a folder without "." and "..", sorted bytewise. Free with file_list_free().

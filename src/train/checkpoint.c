@@ -11,7 +11,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#define FORMAT 1
+#define FORMAT 2
 
 static uint32_t dataset_checksum(const struct data_set *set)
 {
@@ -135,9 +135,8 @@ bool train_checkpoint_save(struct train_run *run)
     log_progress("saving checkpoint-%lld", (long long)run->state.step);
     bool ok = file_remove_tree(temp) && file_make_dirs(temp) && train_save_model(run, temp) &&
               write_weights(run, temp) && file_write_whole(config, str_text(&text), text.len) &&
-              write_state(run, state) && file_sync_dir(temp) &&
-              train_dir_remove_checkpoint(run->config->output_dir, run->state.step) &&
-              file_rename(temp, dir) && remove_old(run);
+              write_state(run, state) && file_sync_dir(temp) && file_replace_tree(temp, dir) &&
+              remove_old(run);
     if (!ok && file_is_dir(temp)) {
         // The reason for the failure stays in the log while the remains are cleared away.
         enum err_kind kind = err_current();

@@ -228,6 +228,27 @@ static void clear_messages(void **state)
     expect_error(ERR_DEVICE, "cannot rename");
 }
 
+static void folders_replaced(void **state)
+{
+    (void)state;
+    char fresh[512], named[512], path[600];
+    snprintf(fresh, sizeof fresh, "%s", scratch_path("fresh"));
+    snprintf(named, sizeof named, "%s", scratch_path("named"));
+    for (int round = 0; round < 2; round++) { // the name is free, then taken
+        assert_true(file_make_dirs(fresh));
+        snprintf(path, sizeof path, "%s/%s", fresh, round ? "second" : "first");
+        put(path, "x");
+        assert_true(file_replace_tree(fresh, named));
+        assert_false(file_exists(fresh));
+    }
+    snprintf(path, sizeof path, "%s/first", named);
+    assert_false(file_exists(path));
+    assert_false(file_replace_tree(fresh, named));
+    expect_error(ERR_DEVICE, "cannot take the place of");
+    snprintf(path, sizeof path, "%s/second", named);
+    assert_true(holds(path, "x")); // what cannot be replaced stays
+}
+
 static void folders(void **state)
 {
     (void)state;
@@ -338,7 +359,8 @@ int main(void)
         cmocka_unit_test(whole_or_not_at_all), cmocka_unit_test(device_paths),
         cmocka_unit_test(disk_full),           cmocka_unit_test(maps_and_reads),
         cmocka_unit_test(clear_messages),      cmocka_unit_test(folders),
-        cmocka_unit_test(copies_are_exact),    cmocka_unit_test(joins_and_caches),
+        cmocka_unit_test(folders_replaced),    cmocka_unit_test(copies_are_exact),
+        cmocka_unit_test(joins_and_caches),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }
