@@ -179,6 +179,9 @@ static void warn(const struct train_config *c)
         log_warn("eval_max_new_tokens and eval_temperature have no effect without eval_prompts");
     if (!c->early_stopping_patience && changed(c, "early_stopping_threshold"))
         log_warn("early_stopping_threshold has no effect without early_stopping_patience");
+    if (c->early_stopping_patience && !c->load_best_model_at_end)
+        log_warn("early_stopping_patience: the run ends with its last model, not its best: "
+                 "load_best_model_at_end: true keeps that");
     if (!c->early_stopping_patience && !c->load_best_model_at_end &&
         (changed(c, "metric_for_best_model") || changed(c, "greater_is_better")))
         log_warn("metric_for_best_model and greater_is_better have no effect without "

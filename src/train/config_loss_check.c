@@ -277,6 +277,9 @@ void train_config_warn_loss(const struct train_config *c)
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         if (!options[i].used && train_config_changed(c, train_key_find(options[i].key)))
             log_warn("%s has no effect without %s", options[i].key, options[i].by);
+    if (cpo && c->alpha > 0 && !uses(c, PREF_SIMPO) && !uses(c, PREF_IPO))
+        log_warn("alpha: of the sum of a completion's log-probs AlphaPO's reward grows beyond all "
+                 "bounds; loss_type simpo takes their mean");
     if (uses(c, PREF_ROBUST) && c->label_smoothing == 0)
         log_warn("loss_type robust with label_smoothing 0 is sigmoid");
     if (c->method == TRAIN_DPO && any(c, IS_BATCH_RATIO) && c->per_device_train_batch_size < 2)

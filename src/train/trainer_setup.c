@@ -118,8 +118,9 @@ static bool plan_steps(struct train_run *run)
         c->ref_model_sync_steps > run->total_steps)
         log_warn(
             "ref_model_sync_steps is %lld, but the run has only %lld steps: the reference will "
-            "not move, so this is plain DPO",
-            (long long)c->ref_model_sync_steps, (long long)run->total_steps);
+            "not move, so this is plain %s",
+            (long long)c->ref_model_sync_steps, (long long)run->total_steps,
+            c->method == TRAIN_KTO ? "KTO" : "DPO");
     return true;
 }
 
