@@ -246,6 +246,7 @@ void train_stepper_destroy(struct train_stepper *st)
     for (int i = 0; i < STEPPER_SLOTS; i++)
         mem_free(st->flights[i].place);
     stepper_window_clear(&st->window);
+    stepper_window_clear(&st->batch_window);
     mem_free(st->pack_of);
     mem_free(st->pack_rows);
     mem_free(st);

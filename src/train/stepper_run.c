@@ -10,6 +10,8 @@
 // Where the reference log-probs of a pack come from.
 enum ref_source {
     REF_FORWARD, // the reference on the device, which then has them
+    REF_KEEP,    // the same; the batch's window keeps them
+    REF_BATCH,   // the batch's window
     REF_WINDOW,  // the window
     REF_RECORD,  // the reference on the device; they go into the window, and that is all
 };
@@ -50,9 +52,12 @@ static bool reference_of_pack(struct train_stepper *st, const struct rows *rows,
                               enum ref_source source)
 {
     if (!st->ref_forward) return true;
-    if (source == REF_WINDOW) return stepper_window_take(st, rows->others);
+    bool of_batch = source == REF_BATCH || source == REF_KEEP;
+    struct stepper_window *w = of_batch ? &st->batch_window : &st->window;
+    if (source == REF_WINDOW || source == REF_BATCH)
+        return stepper_window_take(st, w, rows->others);
     if (!vk_seq_submit(st->ref_forward)) return false;
-    return source == REF_FORWARD || stepper_window_put(st, rows->set, rows->others);
+    return source == REF_FORWARD || stepper_window_put(st, w, rows->set, rows->others);
 }
 
 // ---- one batch ----
@@ -89,12 +94,17 @@ static bool run_mismatched(struct train_stepper *st, const struct rows *rows,
 }
 
 // What a loss across the batch needs of its other pairs, where they do not all come in one pack.
+// The reference is not run again for the loss then: *source says where its log-probs are.
 static bool run_sums(struct train_stepper *st, const struct rows *rows,
-                     const struct model_batch_place *at, enum ref_source source)
+                     const struct model_batch_place *at, enum ref_source *source)
 {
     uint32_t packs = data_pack_plan(rows->set, rows->order, rows->count, st->p.tokens, st->pack_of);
-    if (packs == 1 || source == REF_RECORD) return true;
-    return run_packs(st, st->sums_pass, rows, *at, source, NULL);
+    if (packs == 1 || *source == REF_RECORD) return true;
+    if (*source != REF_FORWARD || !st->ref_forward)
+        return run_packs(st, st->sums_pass, rows, *at, *source, NULL);
+    stepper_window_clear(&st->batch_window);
+    *source = REF_BATCH;
+    return run_packs(st, st->sums_pass, rows, *at, REF_KEEP, NULL);
 }
 
 // Chosen tokens: what a mean over the batch's tokens divides by.
@@ -116,7 +126,7 @@ static bool run_batch(struct train_stepper *st, struct vk_seq *pass, const struc
                                    .batch_rows = rows->count,
                                    .batch_tokens = chosen_tokens(rows)};
     if (st->kl && !run_mismatched(st, rows, &at, source)) return false;
-    if (st->batch_wide && !run_sums(st, rows, &at, source)) return false;
+    if (st->batch_wide && !run_sums(st, rows, &at, &source)) return false;
     if (source == REF_RECORD && stepper_window_has(&st->window, rows->order, rows->count))
         return true;
     return run_packs(st, pass, rows, at, source, place);

@@ -51,8 +51,9 @@ struct train_stepper {
         int slot;
     } finish_ctx[STEPPER_SLOTS];
     struct stepper_flight flights[STEPPER_SLOTS];
-    uint32_t queued, collected; // steps
-    struct stepper_window window;
+    uint32_t queued, collected;         // steps
+    struct stepper_window window;       // of coming steps, where the reference visits
+    struct stepper_window batch_window; // of a batch whose packs are run twice
     uint32_t *pack_of, *pack_rows;
 };
 
@@ -68,9 +69,10 @@ void stepper_window_clear(struct stepper_window *w); // frees it
 bool stepper_window_has(const struct stepper_window *w, const uint32_t *order, uint32_t count);
 // Keeps what the reference made of the pack in flight, which is of rows of `set`, or of mismatched
 // ones. Blocks.
-bool stepper_window_put(struct train_stepper *st, const struct data_set *set, bool others);
+bool stepper_window_put(struct train_stepper *st, struct stepper_window *w,
+                        const struct data_set *set, bool others);
 // Sends what is kept of the pack in flight.
-bool stepper_window_take(struct train_stepper *st, bool others);
+bool stepper_window_take(struct train_stepper *st, struct stepper_window *w, bool others);
 
 // ---- stepper_record.c ----
 void stepper_create_sequences(struct train_stepper *st);

@@ -31,9 +31,9 @@ static uint32_t row_range(const struct train_stepper *st, uint32_t i, uint32_t *
     return st->pack.sequence_first[(i + 1) * per_row];
 }
 
-bool stepper_window_put(struct train_stepper *st, const struct data_set *set, bool others)
+bool stepper_window_put(struct train_stepper *st, struct stepper_window *w,
+                        const struct data_set *set, bool others)
 {
-    struct stepper_window *w = &st->window;
     size_t count = st->pack.scored, begin = w->values.count;
     ARRAY_RESERVE(&w->values, begin + count);
     if (!vk_read(st->p.device, st->ref_logp, w->values.items + begin, count * sizeof(float)))
@@ -52,9 +52,8 @@ bool stepper_window_put(struct train_stepper *st, const struct data_set *set, bo
     return true;
 }
 
-bool stepper_window_take(struct train_stepper *st, bool others)
+bool stepper_window_take(struct train_stepper *st, struct stepper_window *w, bool others)
 {
-    struct stepper_window *w = &st->window;
     size_t count = st->pack.scored;
     float *values = MEM_ARRAY(float, count);
     if (others) {
