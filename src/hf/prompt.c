@@ -98,11 +98,20 @@ bool hf_prompts_add_text(struct hf_prompts *prompts, struct hf_prompter *p, cons
     return hf_prompt_text(p, text, len, chat, add(prompts, str_take(&shown)));
 }
 
+// A file of plain texts is the likely mistake.
+static bool line_fault(void)
+{
+    char *why = mem_strdup(err_message());
+    err_user("%s (a line of prompts is an object: {\"prompt\": \"...\"})", why);
+    mem_free(why);
+    return false;
+}
+
 static bool add_line(struct hf_prompts *prompts, struct hf_prompter *p, const char *line,
                      size_t len, const char *where, bool chat)
 {
     cJSON *object = json_parse(line, len, where);
-    if (!object) return false;
+    if (!object) return line_fault();
     const cJSON *prompt = json_get(object, "prompt");
     bool ok;
     if (cJSON_IsString(prompt))
