@@ -85,10 +85,18 @@ void model_activations_layout(struct model_activations *a, const struct model_co
 {
     uint32_t T = params->tokens, S = params->scored, C = c->channels;
     *a = (struct model_activations){
-        .tokens = T, .scored = S, .layers = c->layers, .training = params->training};
+        .tokens = T,
+        .scored = S,
+        .layers = c->layers,
+        .training = params->training,
+        .recompute = params->training && params->recompute,
+    };
     a->layer = MEM_ARRAY(struct model_layer_activations, c->layers);
-    for (uint32_t l = 0; l < c->layers; l++)
-        a->layer[l] = l && !params->training ? a->layer[0] : layer_layout(c, arena, T);
+    bool shared = !a->training || a->recompute;
+    for (uint32_t l = 0; l < c->layers; l++) {
+        a->layer[l] = l && shared ? a->layer[0] : layer_layout(c, arena, T);
+        if (l && a->recompute) a->layer[l].x = floats(arena, T, C);
+    }
     a->x_last = params->training ? floats(arena, T, C) : a->layer[0].x;
     a->final_x = floats(arena, S, C);
     a->final_rstd = floats(arena, S, 1);

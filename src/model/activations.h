@@ -5,8 +5,9 @@
 #include "model/config.h"
 #include "vk/memory.h"
 
-// Kept for the backward pass, per layer. Normalised rows and the SwiGLU product are cheap to make
-// again and are not kept.
+// Kept for the backward pass, per layer: all of it, or with gradient checkpointing `x` alone, the
+// rest being one set that the layers share. Normalised rows and the SwiGLU product are cheap to
+// make again and are not kept.
 struct model_layer_activations {
     vk_addr x;          // [T, C] residual stream entering the layer
     vk_addr norm1_rstd; // [T]
@@ -20,8 +21,8 @@ struct model_layer_activations {
 
 struct model_activations {
     uint32_t tokens, scored, layers; // T, S, L
-    bool training;
-    struct model_layer_activations *layer; // [L]; all equal when not training
+    bool training, recompute;
+    struct model_layer_activations *layer; // [L]; all equal when not training; recompute: but for x
     vk_addr x_last;                        // [T, C] residual stream after the last layer
     vk_addr final_x;                       // [S, C] its scored rows
     vk_addr final_rstd;                    // [S]
@@ -52,6 +53,7 @@ struct model_activations {
 struct model_activation_params {
     uint32_t tokens, scored; // T, S
     bool training;           // keep what backward needs
+    bool recompute;          // of it only what enters each layer; backward makes the rest again
     bool collision;          // the head's log sum p^2 is wanted
     uint64_t logits_bytes;   // budget of a chunk of logits; 0: 64 MiB
 };

@@ -28,13 +28,12 @@ static void linear(struct vk_seq *s, const struct model_pass *p, const struct mo
                                          .live = p->batch->live_tokens});
 }
 
-static void layer_forward(struct vk_seq *s, const struct model_pass *p,
-                          const struct model_layer *w, const struct model_layer_activations *a,
-                          vk_addr x_next)
+void model_layer_inside(struct vk_seq *s, const struct model_pass *p, const struct model_layer *w,
+                        const struct model_layer_activations *a)
 {
     const struct model_config *c = p->config;
     const struct model_batch *b = p->batch;
-    vk_addr normed = p->act->norm, hidden = p->act->hidden;
+    vk_addr normed = p->act->norm;
     uint32_t q_cols = c->heads * c->head_dim, kv_cols = c->kv_heads * c->head_dim;
     vk_addr k = a->qkv + sizeof(float) * q_cols, v = k + sizeof(float) * kv_cols;
 
@@ -55,8 +54,17 @@ static void layer_forward(struct vk_seq *s, const struct model_pass *p,
 
     norm(s, p, normed, a->norm2_rstd, a->mid, w->mlp_norm);
     linear(s, p, &w->gate_up, a->gate_up, normed, 0);
-    op_swiglu_fwd(s, &(struct op_swiglu){.h = hidden, .gate_up = a->gate_up, .rows = b->tokens,
-                                         .cols = c->ffn, .live = b->live_tokens});
+}
+
+static void layer_forward(struct vk_seq *s, const struct model_pass *p,
+                          const struct model_layer *w, const struct model_layer_activations *a,
+                          vk_addr x_next)
+{
+    vk_addr hidden = p->act->hidden;
+    model_layer_inside(s, p, w, a);
+    op_swiglu_fwd(s, &(struct op_swiglu){.h = hidden, .gate_up = a->gate_up,
+                                         .rows = p->batch->tokens, .cols = p->config->ffn,
+                                         .live = p->batch->live_tokens});
     linear(s, p, &w->down, x_next, hidden, a->mid);
 }
 

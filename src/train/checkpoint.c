@@ -174,9 +174,13 @@ static bool check_dataset(const cJSON *root, const struct data_set *set, const c
 // A resumed run equals an uninterrupted one only under the same settings.
 static void warn_changes(const struct train_run *run, const cJSON *config)
 {
-    static const char *const harmless[] = {
-        "resume_from_checkpoint", "overwrite_output_dir", "output_dir", "save_steps",
-        "save_total_limit",       "ref_offload"};
+    static const char *const harmless[] = {"resume_from_checkpoint",
+                                           "overwrite_output_dir",
+                                           "output_dir",
+                                           "save_steps",
+                                           "save_total_limit",
+                                           "ref_offload",
+                                           "gradient_checkpointing"};
     for (size_t i = 0; config && i < train_key_count; i++) {
         const char *before = NULL, *name = train_keys[i].name;
         bool skip = false;

@@ -79,9 +79,11 @@ static bool read_choice(const struct train_key *key, const char *value, const ch
 {
     bool yes;
     int64_t index = train_choice_index(key->choices, value);
-    // "True" and "no" where the choices are true and false.
-    if (index < 0 && parse_bool(value, &yes))
+    // "True" and "no" where the choices are true and false, or on and off.
+    if (index < 0 && parse_bool(value, &yes)) {
         index = train_choice_index(key->choices, yes ? "true" : "false");
+        if (index < 0) index = train_choice_index(key->choices, yes ? "on" : "off");
+    }
     if (index < 0) return no_choice(key, value, where);
     *out = index;
     return true;

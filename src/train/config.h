@@ -20,6 +20,11 @@ enum train_schedule {
 // The course of warm-up and decay in warmup_stable_decay.
 enum train_curve { TRAIN_CURVE_LINEAR, TRAIN_CURVE_COSINE, TRAIN_CURVE_SQRT };
 enum train_offload { TRAIN_OFFLOAD_AUTO, TRAIN_OFFLOAD_ON, TRAIN_OFFLOAD_OFF };
+enum train_checkpointing {
+    TRAIN_CHECKPOINTING_AUTO,
+    TRAIN_CHECKPOINTING_ON,
+    TRAIN_CHECKPOINTING_OFF
+};
 enum train_eval_strategy {
     TRAIN_EVAL_AUTO,
     TRAIN_EVAL_NO,
@@ -67,6 +72,7 @@ struct train_config {
     int64_t max_length;
     int64_t truncation_mode; // enum data_truncation
     int64_t token_budget;
+    int64_t gradient_checkpointing; // enum train_checkpointing
     int64_t seed, logging_steps, save_steps, save_total_limit;
     int64_t eval_strategy; // enum train_eval_strategy
     int64_t eval_steps, per_device_eval_batch_size;

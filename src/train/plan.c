@@ -16,10 +16,11 @@ static bool refuse(const struct train_run *run, uint64_t total, uint64_t availab
     char need[32], have[32], act[32];
     return err_user(
         "this run needs %s of device memory, but %s has %s free. Activations take %s of it: "
-        "lower max_length (%lld)%s%s%s, or choose a smaller model or another --device",
+        "lower max_length (%lld)%s%s%s%s, or choose a smaller model or another --device",
         str_bytes(need, total), vk_device_caps(run->device)->name, str_bytes(have, available),
         str_bytes(act, activations), (long long)run->config->max_length,
         run->config->token_budget ? " or token_budget" : "",
+        run->recompute ? "" : ", set gradient_checkpointing: on",
         run->has_ref && !run->offloaded ? ", set ref_offload: on" : "",
         run->generation.prompts.ids.count ? ", shorten eval_prompts" : "");
 }
@@ -27,25 +28,83 @@ static bool refuse(const struct train_run *run, uint64_t total, uint64_t availab
 // A visit pays where it serves many steps, and where host memory is not the device's anyway.
 #define WORTHWHILE_STEPS 8
 
-static bool offload_saves(const struct train_run *run)
+static bool visits_pay(const struct train_run *run)
 {
     enum vk_device_kind kind = vk_device_caps(run->device)->kind;
     return (kind == VK_KIND_DISCRETE || kind == VK_KIND_VIRTUAL) &&
            train_window_length(run) >= WORTHWHILE_STEPS;
 }
 
-static bool choose_offload(struct train_run *run, uint64_t total, uint64_t available)
+static bool may_offload(const struct train_plan_needs *n, bool offload)
 {
-    int64_t wish = run->config->ref_offload;
-    if (!run->has_ref || wish == TRAIN_OFFLOAD_OFF) return false;
-    return wish == TRAIN_OFFLOAD_ON || (total > available && offload_saves(run));
+    if (!n->reference) return !offload;
+    if (n->ref_offload == TRAIN_OFFLOAD_AUTO) return !offload || n->visits_pay;
+    return offload == (n->ref_offload == TRAIN_OFFLOAD_ON);
+}
+
+static bool may_recompute(const struct train_plan_needs *n, bool recompute)
+{
+    if (n->gradient_checkpointing == TRAIN_CHECKPOINTING_AUTO) return !recompute || n->kept;
+    return recompute == (n->gradient_checkpointing == TRAIN_CHECKPOINTING_ON);
+}
+
+// The reference goes first: a visit that pays moves some 8 bytes a weight in 8 steps or more, while
+// checkpointing computes most of a forward pass again in every step, 2 flops a weight and token. A
+// GPU does some 2,000 flops while its bus moves a byte, so with visits a step of 1,000 tokens or
+// more is the faster one, and such is every step that fills a GPU. Visits even save time where rows
+// come again.
+struct train_plan_choice train_plan_choose(const struct train_plan_needs *n)
+{
+    static const struct train_plan_choice by_cost[] = {
+        {false, false}, {true, false}, {false, true}, {true, true}};
+    struct train_plan_choice choice = {false, false};
+    for (size_t i = 0; i < sizeof by_cost / sizeof *by_cost; i++) {
+        if (!may_offload(n, by_cost[i].offloaded) || !may_recompute(n, by_cost[i].recompute))
+            continue;
+        choice = by_cost[i];
+        uint64_t less = (choice.offloaded ? n->reference : 0) + (choice.recompute ? n->kept : 0);
+        if (n->total - less <= n->available) break;
+    }
+    return choice;
+}
+
+// Activations without and with checkpointing; step data and host buffers.
+static bool measure(struct train_run *run, uint64_t activations[2], uint64_t *step_data)
+{
+    struct train_stepper_params params = train_run_stepper_params(run);
+    for (int i = 0; i < 2; i++) {
+        params.recompute = i;
+        if (!train_stepper_bytes(&params, &activations[i], step_data)) return false;
+    }
+    return true;
+}
+
+static uint64_t sum(const struct entry *entries, size_t count)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < count; i++)
+        total += entries[i].bytes;
+    return total;
+}
+
+static void tell(const struct train_run *run, uint64_t weights, uint64_t kept)
+{
+    char bytes[32];
+    if (run->recompute)
+        log_info("gradient checkpointing: only what enters each layer is kept, which saves %s; "
+                 "backward computes the rest again",
+                 str_bytes(bytes, kept));
+    if (run->offloaded)
+        log_info("the reference (%s) stays in host memory and visits the device, where it needs no "
+                 "room of its own; it stands still for %lld step%s at a time",
+                 str_bytes(bytes, weights), (long long)train_window_length(run),
+                 train_window_length(run) == 1 ? "" : "s");
 }
 
 bool train_plan_check(struct train_run *run)
 {
-    uint64_t weights = model_weights_bytes(&run->layout), activations, step_data, generation;
-    struct train_stepper_params params = train_run_stepper_params(run);
-    if (!train_stepper_bytes(&params, &activations, &step_data) ||
+    uint64_t weights = model_weights_bytes(&run->layout), activations[2], step_data, generation;
+    if (!measure(run, activations, &step_data) ||
         !train_generation_bytes(&run->generation, &run->layout, run->device, &generation))
         return false;
     struct entry entries[] = {
@@ -53,17 +112,29 @@ bool train_plan_check(struct train_run *run)
         {"gradient", weights},
         {"AdamW moments", 2 * weights},
         {"reference", run->has_ref ? weights : 0},
-        {"activations", activations},
+        {"activations", activations[0]},
         {"generation", generation},
         {"step data and staging", step_data + ((uint64_t)64 << 20)},
     };
-    uint64_t total = 0, available = vk_device_caps(run->device)->memory_free_bytes;
-    for (size_t i = 0; i < sizeof entries / sizeof *entries; i++)
-        total += entries[i].bytes;
-    run->offloaded = choose_offload(run, total, available);
-    if (run->offloaded) total -= weights, entries[3].bytes = 0;
+    size_t count = sizeof entries / sizeof *entries;
+    uint64_t kept = activations[0] > activations[1] ? activations[0] - activations[1] : 0;
+    uint64_t available = vk_device_caps(run->device)->memory_free_bytes;
+    struct train_plan_choice choice = train_plan_choose(&(struct train_plan_needs){
+        .total = sum(entries, count),
+        .reference = entries[3].bytes,
+        .kept = kept,
+        .available = available,
+        .ref_offload = run->config->ref_offload,
+        .gradient_checkpointing = run->config->gradient_checkpointing,
+        .visits_pay = visits_pay(run),
+    });
+    run->offloaded = choice.offloaded;
+    run->recompute = choice.recompute;
+    if (run->offloaded) entries[3].bytes = 0;
+    if (run->recompute) entries[4].bytes = activations[1];
+    uint64_t total = sum(entries, count);
     struct str line = {0};
-    for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
+    for (size_t i = 0; i < count; i++) {
         char bytes[32];
         if (entries[i].bytes)
             str_appendf(&line, "%s%s %s", line.len ? ", " : "", entries[i].name,
@@ -73,10 +144,6 @@ bool train_plan_check(struct train_run *run)
     log_info("memory: %s of %s: %s", str_bytes(all, total), str_bytes(free_bytes, available),
              str_text(&line));
     str_finish(&line);
-    if (run->offloaded)
-        log_info("the reference (%s) stays in host memory and visits the device, where it needs no "
-                 "room of its own; it stands still for %lld step%s at a time",
-                 str_bytes(all, weights), (long long)train_window_length(run),
-                 train_window_length(run) == 1 ? "" : "s");
-    return total <= available || refuse(run, total, available, activations);
+    tell(run, weights, kept);
+    return total <= available || refuse(run, total, available, entries[4].bytes);
 }

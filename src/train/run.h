@@ -36,6 +36,7 @@ struct train_run {
     struct model_layout layout;
     struct model_weights policy, ref, grad, m, v;
     bool has_ref;
+    bool recompute;                 // gradient checkpointing
     bool offloaded;                 // the reference visits the device; `ref` is empty
     struct train_offloaded offload; // of such a reference
     struct train_visits {
@@ -76,8 +77,24 @@ struct model_weights *train_run_reference(struct train_run *run);
 uint32_t train_run_rows(struct train_run *run, int64_t step, const uint32_t **rows);
 
 // ---- plan.c: memory before the first allocation ----
-// Decides whether the reference stays on the device (run->offloaded), prints bytes by arena and
-// refuses, with advice, what the device cannot hold.
+// What a run needs, and what it may do about it. Bytes.
+struct train_plan_needs {
+    uint64_t total;     // with nothing done
+    uint64_t reference; // less where it only visits the device; 0: the method has none
+    uint64_t kept;      // less with gradient checkpointing
+    uint64_t available;
+    int64_t ref_offload, gradient_checkpointing; // the keys
+    bool visits_pay;                             // a reference that visits the device is worthwhile
+};
+struct train_plan_choice {
+    bool offloaded, recompute;
+};
+// What the keys ask for; what they leave open, as little as fits, the cheapest first. Where nothing
+// fits, all that may be done.
+struct train_plan_choice train_plan_choose(const struct train_plan_needs *needs);
+
+// Decides whether the reference stays on the device and whether activations do (run->offloaded,
+// run->recompute), prints bytes by arena and refuses, with advice, what the device cannot hold.
 bool train_plan_check(struct train_run *run);
 
 // ---- window.c: a reference that visits the device ----

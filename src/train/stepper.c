@@ -49,6 +49,7 @@ static struct model_activation_params activation_params(const struct train_stepp
     return (struct model_activation_params){.tokens = st->p.tokens,
                                             .scored = st->pack.scored_capacity,
                                             .training = st->training,
+                                            .recompute = st->p.recompute,
                                             .collision = st->kind == DATA_PAIRS &&
                                                          st->settings.flags & PREF_WEIGHTED};
 }

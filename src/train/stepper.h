@@ -26,6 +26,7 @@ struct train_stepper_params {
     struct model_weights *ref;
     struct train_offloaded *offload; // where the reference only visits `ref`, the gradient's arena
     struct model_weights *grad, *m, *v; // NULL: no training, scoring and evaluation only
+    bool recompute;                     // gradient checkpointing: less memory, the same bits
     uint32_t tokens;                    // T of a pass; holds the longest row
     uint32_t rows; // rows of a step, or of a call of evaluate or score, at most
 };

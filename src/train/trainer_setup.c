@@ -218,6 +218,7 @@ struct train_stepper_params train_run_stepper_params(struct train_run *run)
                                          .grad = &run->grad,
                                          .m = &run->m,
                                          .v = &run->v,
+                                         .recompute = run->recompute,
                                          .tokens = run->token_budget,
                                          .rows = run->rows_at_once};
 }

@@ -29,7 +29,7 @@ struct bench {
     struct model_pass pass;
     struct model_weights policy, ref, grad;
     vk_addr ref_logp, values, settings, metrics;
-    bool pairs;
+    bool pairs, recompute;
     struct vk_seq *ref_forward, *forward, *step;
 };
 
@@ -85,6 +85,7 @@ static void layout(struct bench *b, struct vk_arena *arena, uint32_t tokens, uin
                              &(struct model_activation_params){.tokens = tokens,
                                                                .scored = b->pack.scored_capacity,
                                                                .training = true,
+                                                               .recompute = b->recompute,
                                                                .logits_bytes = logits_bytes});
     model_batch_layout(&b->batch, arena, tokens, b->pack.scored_capacity,
                        b->pack.sequence_capacity);
@@ -97,10 +98,10 @@ static void layout(struct bench *b, struct vk_arena *arena, uint32_t tokens, uin
 }
 
 static void bench_open(struct bench *b, const char *name, bool pairs, uint32_t tokens,
-                       uint64_t logits_bytes)
+                       uint64_t logits_bytes, bool recompute)
 {
     struct vk_arena measure;
-    *b = (struct bench){.pairs = pairs};
+    *b = (struct bench){.pairs = pairs, .recompute = recompute};
     fixture_open(&b->f, device, name, pairs);
     data_pack_init(&b->pack, &(struct data_pack_params){.tokens = tokens, .max_rows = 16});
     REQUIRE(vk_arena_init(&measure, NULL, &(struct vk_arena_params){.name = "measure"}));
@@ -252,7 +253,7 @@ static void test_logps(const char *name, uint32_t tokens, uint64_t logits_bytes)
 {
     struct bench b;
     bool reference = false;
-    bench_open(&b, name, true, tokens, logits_bytes);
+    bench_open(&b, name, true, tokens, logits_bytes, false);
     for_packs(&b, check_logps, &reference);
     reference = true;
     for_packs(&b, check_logps, &reference);
@@ -305,10 +306,11 @@ static void check_gradients(struct bench *b, const char *file)
     hf_tensors_close(want);
 }
 
-static void test_gradients(const char *name, bool pairs, uint32_t tokens, uint64_t logits_bytes)
+static void test_gradients(const char *name, bool pairs, uint32_t tokens, uint64_t logits_bytes,
+                           bool recompute)
 {
     struct bench b;
-    bench_open(&b, name, pairs, tokens, logits_bytes);
+    bench_open(&b, name, pairs, tokens, logits_bytes, recompute);
     double units = pairs ? 16 : fixture_number(b.f.expected, "sft", "tokens");
     struct step_values values = {.loss_scale = (float)(1 / units)};
     REQUIRE(vk_write(device, b.values, &values, sizeof values));
@@ -320,22 +322,29 @@ static void test_gradients(const char *name, bool pairs, uint32_t tokens, uint64
 static void gradients_dpo(void **state)
 {
     (void)state;
-    test_gradients("tiny-gqa", true, 2048, 0);
-    test_gradients("tiny-llama3", true, 2048, 0);
+    test_gradients("tiny-gqa", true, 2048, 0, false);
+    test_gradients("tiny-llama3", true, 2048, 0, false);
 }
 
 static void gradients_sft(void **state)
 {
     (void)state;
-    test_gradients("tiny-gqa", false, 2048, 0);
-    test_gradients("tiny-llama3", false, 2048, 0);
+    test_gradients("tiny-gqa", false, 2048, 0, false);
+    test_gradients("tiny-llama3", false, 2048, 0, false);
 }
 
 static void gradients_small_passes(void **state)
 {
     (void)state;
-    test_gradients("tiny-gqa", true, 192, 20000);
-    test_gradients("tiny-llama3", true, 192, 20000);
+    test_gradients("tiny-gqa", true, 192, 20000, false);
+    test_gradients("tiny-llama3", true, 192, 20000, false);
+}
+
+static void gradients_recomputed(void **state)
+{
+    (void)state;
+    test_gradients("tiny-gqa", true, 2048, 0, true);
+    test_gradients("tiny-llama3", false, 192, 20000, true);
 }
 
 // Oracle: where policy and reference are one model, every pair has D = 0 exactly, loss ln 2, and
@@ -364,7 +373,7 @@ static void identical_models(void **state)
 {
     (void)state;
     struct bench b;
-    bench_open(&b, "tiny-gqa", true, 2048, 0);
+    bench_open(&b, "tiny-gqa", true, 2048, 0, false);
     REQUIRE(model_weights_copy(&b.ref, &b.policy));
     struct step_values values = {.loss_scale = 1.0f / 16};
     REQUIRE(vk_write(device, b.values, &values, sizeof values));
@@ -375,10 +384,10 @@ static void identical_models(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(logps_grouped),      cmocka_unit_test(logps_llama3),
-        cmocka_unit_test(logps_small_passes), cmocka_unit_test(gradients_dpo),
-        cmocka_unit_test(gradients_sft),      cmocka_unit_test(gradients_small_passes),
-        cmocka_unit_test(identical_models),
+        cmocka_unit_test(logps_grouped),        cmocka_unit_test(logps_llama3),
+        cmocka_unit_test(logps_small_passes),   cmocka_unit_test(gradients_dpo),
+        cmocka_unit_test(gradients_sft),        cmocka_unit_test(gradients_small_passes),
+        cmocka_unit_test(gradients_recomputed), cmocka_unit_test(identical_models),
     };
     if (device_skip()) return device_skip();
     return cmocka_run_group_tests(tests, device_open, device_close);

@@ -1,7 +1,8 @@
 // Packing, prefix sharing and slices of the head change no result beyond rounding: log-probs and
 // gradients of the same rows, wherever they stand in whatever packs; a pair is two rows that share
-// nothing. What differs from run to run is only where rows stand, so a token's log-prob and its
-// share of the gradient (dlogp, which is given) are found by the token.
+// nothing. Gradient checkpointing changes no bit. What differs from run to run is only where rows
+// stand, so a token's log-prob and its share of the gradient (dlogp, which is given) are found by
+// the token.
 #include "../common/device.h"
 #include "../common/scratch.h"
 
@@ -103,6 +104,7 @@ struct placement {
     uint64_t seed;         // of the rows' order; 0: as they stand
     bool alone;            // one row a pass
     bool same_bits;        // log-probs must be those of the first placement, bit for bit
+    bool recompute;        // gradient checkpointing
 };
 
 // Log-probs by origin, NAN where none is; the gradient as model_weights_read has it.
@@ -141,6 +143,7 @@ static void layout(struct bench *b, struct vk_arena *arena)
                              &(struct model_activation_params){.tokens = b->p->tokens,
                                                                .scored = b->pack.scored_capacity,
                                                                .training = true,
+                                                               .recompute = b->p->recompute,
                                                                .logits_bytes = b->p->logits_bytes});
     model_batch_layout(&b->batch, arena, b->p->tokens, b->pack.scored_capacity,
                        b->pack.sequence_capacity);
@@ -359,7 +362,34 @@ static void compare_placements(struct model_weights *policy)
     rows_finish(&single);
 }
 
-static void fixture_placements(const char *path)
+// Passes full to the last slot, with slots left over, and many that leave theirs to the next one.
+static void compare_recomputed(struct model_weights *policy)
+{
+    struct rows pairs;
+    make_pairs(&pairs, policy->layout->config.vocab);
+    uint32_t all, longest = count_slots(&pairs.set, &all);
+    uint32_t origins = (uint32_t)pairs.set.ids.count;
+    size_t bytes = policy->layout->elements * sizeof(float);
+    struct rng r = rng_begin(7, RNG_TEST);
+    float *dlogp = MEM_ARRAY(float, origins);
+    for (uint32_t i = 0; i < origins; i++)
+        dlogp[i] = (float)rng_normal(&r);
+    const uint32_t budgets[] = {all, all + 333, longest, longest + 41};
+    for (size_t i = 0; i < sizeof budgets / sizeof *budgets; i++) {
+        struct placement p = {"layers kept", &pairs, budgets[i], .seed = i};
+        struct outcome want = run(policy, &p, dlogp, origins);
+        p.recompute = true;
+        struct outcome got = run(policy, &p, dlogp, origins);
+        assert_memory_equal(got.logp, want.logp, origins * sizeof(float));
+        assert_memory_equal(got.grad, want.grad, bytes);
+        outcome_finish(&want);
+        outcome_finish(&got);
+    }
+    mem_free(dlogp);
+    rows_finish(&pairs);
+}
+
+static void fixture_with(const char *path, void (*compare)(struct model_weights *policy))
 {
     struct hf_config hf;
     struct model_layout layout;
@@ -369,7 +399,7 @@ static void fixture_placements(const char *path)
     REQUIRE(model_layout_init(&layout, &config, 0));
     REQUIRE(model_weights_init(&policy, device, &layout, "policy"));
     REQUIRE(model_weights_load(&policy, path, ""));
-    compare_placements(&policy);
+    compare(&policy);
     model_weights_finish(&policy);
     model_layout_finish(&layout);
 }
@@ -377,19 +407,18 @@ static void fixture_placements(const char *path)
 static void grouped(void **state)
 {
     (void)state;
-    fixture_placements(TEST_FIXTURES "/tiny-gqa");
+    fixture_with(TEST_FIXTURES "/tiny-gqa", compare_placements);
 }
 
 static void llama3(void **state)
 {
     (void)state;
-    fixture_placements(TEST_FIXTURES "/tiny-llama3");
+    fixture_with(TEST_FIXTURES "/tiny-llama3", compare_placements);
 }
 
 // Wide enough for the kernels that bring tiles in order first.
-static void wide(void **state)
+static void wide_with(uint32_t layers, void (*compare)(struct model_weights *policy))
 {
-    (void)state;
     struct hf_config hf;
     struct model_layout layout;
     struct model_weights policy;
@@ -401,13 +430,85 @@ static void wide(void **state)
     config.head_dim = 32;
     config.ffn = 704;
     config.vocab = 1024;
-    config.layers = 1;
+    config.layers = layers;
     REQUIRE(model_layout_init(&layout, &config, 0));
     REQUIRE(model_weights_init(&policy, device, &layout, "policy"));
     REQUIRE(model_weights_randomize(&policy, 1));
-    compare_placements(&policy);
+    compare(&policy);
     model_weights_finish(&policy);
     model_layout_finish(&layout);
+}
+
+static void wide(void **state)
+{
+    (void)state;
+    wide_with(1, compare_placements);
+}
+
+static void recomputed(void **state)
+{
+    (void)state;
+    fixture_with(TEST_FIXTURES "/tiny-gqa", compare_recomputed);
+    fixture_with(TEST_FIXTURES "/tiny-llama3", compare_recomputed);
+    wide_with(4, compare_recomputed);
+}
+
+static uint64_t bytes_of(const struct model_config *c, uint32_t tokens, bool recompute)
+{
+    struct vk_arena measure;
+    struct model_activations act;
+    // Spans so large that no ends of them are counted.
+    REQUIRE(vk_arena_init(
+        &measure, NULL,
+        &(struct vk_arena_params){.name = "measure", .span_bytes = (uint64_t)1 << 44}));
+    model_activations_layout(
+        &act, c, &measure, device,
+        &(struct model_activation_params){
+            .tokens = tokens, .scored = tokens / 2, .training = true, .recompute = recompute});
+    model_activations_finish(&act);
+    uint64_t bytes = measure.peak;
+    vk_arena_finish(&measure);
+    return bytes;
+}
+
+// L layers of everything become L inputs and one layer of the rest.
+static void recomputing_saves(void **state)
+{
+    (void)state;
+    static const struct model_config configs[] = {
+        {.vocab = 512,
+         .channels = 48,
+         .ffn = 56,
+         .layers = 2,
+         .heads = 6,
+         .kv_heads = 2,
+         .head_dim = 8},
+        {.vocab = 512,
+         .channels = 48,
+         .ffn = 56,
+         .layers = 1,
+         .heads = 6,
+         .kv_heads = 2,
+         .head_dim = 8},
+        {.vocab = 128256,
+         .channels = 2048,
+         .ffn = 8192,
+         .layers = 16,
+         .heads = 32,
+         .kv_heads = 8,
+         .head_dim = 64},
+    };
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
+        const struct model_config *c = &configs[i];
+        for (uint64_t T = 256; T <= 4096; T *= 4) { // whole 1024 bytes, whatever the row
+            uint64_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+            uint64_t inside =
+                4 * T * (1 + (q + 2 * kv) + q + c->heads + c->channels + 1 + 2 * c->ffn);
+            uint64_t kept = bytes_of(c, (uint32_t)T, false), lean = bytes_of(c, (uint32_t)T, true);
+            assert_int_equal(kept - lean, (c->layers - 1) * inside);
+            assert_true(lean > c->layers * 4 * T * c->channels + inside);
+        }
+    }
 }
 
 int main(void)
@@ -416,6 +517,8 @@ int main(void)
         cmocka_unit_test(grouped),
         cmocka_unit_test(llama3),
         cmocka_unit_test(wide),
+        cmocka_unit_test(recomputed),
+        cmocka_unit_test(recomputing_saves),
     };
     if (device_skip()) return device_skip();
     return cmocka_run_group_tests(tests, device_open, device_close);

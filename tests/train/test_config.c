@@ -128,6 +128,28 @@ static void choices_are_listed(void **state)
     }
 }
 
+// TRL has a boolean where there are three choices here.
+static void checkpointing_is_a_boolean_too(void **state)
+{
+    struct train_config *c = *state;
+    static const struct {
+        const char *word;
+        int64_t value;
+    } words[] = {{"on", TRAIN_CHECKPOINTING_ON},     {"true", TRAIN_CHECKPOINTING_ON},
+                 {"off", TRAIN_CHECKPOINTING_OFF},   {"True", TRAIN_CHECKPOINTING_ON},
+                 {"False", TRAIN_CHECKPOINTING_OFF}, {"auto", TRAIN_CHECKPOINTING_AUTO},
+                 {"false", TRAIN_CHECKPOINTING_OFF}};
+    assert_int_equal(c->gradient_checkpointing, TRAIN_CHECKPOINTING_AUTO);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        REQUIRE(train_config_set(c, "gradient_checkpointing", words[i].word, "test"));
+        assert_int_equal(c->gradient_checkpointing, words[i].value);
+    }
+    REQUIRE(read_text(c, "gradient_checkpointing: true\n"));
+    assert_int_equal(c->gradient_checkpointing, TRAIN_CHECKPOINTING_ON);
+    assert_false(train_config_set(c, "gradient_checkpointing", "unsloth", "test"));
+    EXPECT_USER_ERROR("test", "gradient_checkpointing", "unsloth", "auto|on|off");
+}
+
 static void unknown_keys_get_suggestions(void **state)
 {
     struct train_config *c = *state;
@@ -146,11 +168,9 @@ static void keys_of_trl(void **state)
                                           {"use_peft", "false"},  {"lora_r", "64"},
                                           {"report_to", "none"},  {"optim", "adamw_torch"},
                                           {"use_rslora", "true"}, {"lora_alpha", "7"}};
-    static const char *const refused[][2] = {
-        {"dtype", "bfloat16"},     {"bf16", "true"},
-        {"use_peft", "true"},      {"gradient_checkpointing", "true"},
-        {"report_to", "wandb"},    {"max_prompt_length", "512"},
-        {"save_strategy", "epoch"}};
+    static const char *const refused[][2] = {{"dtype", "bfloat16"},  {"bf16", "true"},
+                                             {"use_peft", "true"},   {"save_strategy", "epoch"},
+                                             {"report_to", "wandb"}, {"max_prompt_length", "512"}};
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
         assert_true(train_key_is_foreign(fine[i][0]) && !train_key_find(fine[i][0]));
         REQUIRE(train_config_set(c, fine[i][0], fine[i][1], "test"));
@@ -487,6 +507,7 @@ int main(void)
         TEST(booleans_are_yaml_words),
         TEST(numbers_have_ranges),
         TEST(choices_are_listed),
+        TEST(checkpointing_is_a_boolean_too),
         TEST(unknown_keys_get_suggestions),
         TEST(keys_of_trl),
         TEST(file_of_yaml),
