@@ -112,6 +112,7 @@ static bool run(struct cli *cli)
                       .runs = (int)cli_int(&cli->args, "runs"),
                       .shape = text ? shape : NULL,
                       .model = cli_text(&cli->args, "model"),
+                      .recompute = cli_flag(&cli->args, "gradient_checkpointing"),
                       .report = report,
                       .ctx = &to};
     const struct vk_caps *caps = vk_device_caps(to.device);
@@ -136,6 +137,9 @@ static const struct cli_option options[] = {
      .type = CLI_TEXT,
      .value = "DIR",
      .help = "for step: take the sizes from its config.json"},
+    {.name = "gradient_checkpointing",
+     .type = CLI_FLAG,
+     .help = "for step: keep only what enters each layer, as training does where memory is short"},
     {0},
 };
 

@@ -21,6 +21,7 @@ struct bench {
     int runs;              // best of so many
     const uint32_t *shape; // the user's m, n, k; NULL: a list of our own
     const char *model;     // folder whose config.json sizes the step; NULL: our own
+    bool recompute;        // the step with gradient checkpointing
     void (*report)(void *ctx, const struct bench_result *r);
     void *ctx;
 };
