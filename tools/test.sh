@@ -19,4 +19,6 @@ export TRDPO_DEVICE=${TRDPO_DEVICE:-llvmpipe} TRDPO_VALIDATION=${TRDPO_VALIDATIO
 # Leaks are looked for in our code, not in the drivers.
 export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
 export UBSAN_OPTIONS=print_stacktrace=1
+# Freed memory is kept for a short while only: lavapipe frees gigabytes in a minute.
+export ASAN_OPTIONS=quarantine_size_mb=1
 exec ctest --test-dir "${BUILD_DIR:-build}" --output-on-failure --no-tests=error "$@"

@@ -11,7 +11,7 @@ function(device_test name)
     ${PROJECT_SOURCE_DIR}/tests/common/fixture.c ${PROJECT_SOURCE_DIR}/tests/common/scratch.c
     LIBS ${DEVICE_LIBS})
   # The layer itself leaks, and is unloaded before a leak report could name it.
-  set(environment_validated TRDPO_VALIDATION=1 ASAN_OPTIONS=detect_leaks=0)
+  set(environment_validated TRDPO_VALIDATION=1 ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=1)
   set(environment_shared TRDPO_TIER=shared)
   set(environment_gpu TRDPO_TIER=shared TRDPO_GPU_WORKGROUPS=1)
   set(environment_subgroup8 LP_NATIVE_VECTOR_WIDTH=256)
