@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/system.h"
+#include "vk/compile.h"
 #include "vk/internal.h"
 
 #include <ctype.h>
@@ -125,8 +126,12 @@ static VkResult create_logical(struct vk_device *d, const char *const *extension
                            (limits13.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
                            limits13.minSubgroupSize != limits13.maxSubgroupSize;
 
+    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR statistics = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
+        .pipelineExecutableInfo = VK_TRUE};
     VkPhysicalDeviceVulkan13Features want13 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
+        .pNext = d->statistics ? &statistics : NULL,
         .synchronization2 = VK_TRUE,
         .maintenance4 = VK_TRUE,
         .subgroupSizeControl = has13.subgroupSizeControl,
@@ -172,7 +177,7 @@ static VkResult create_logical(struct vk_device *d, const char *const *extension
 static bool open_logical(struct vk_device *d)
 {
     uint32_t count = 0, wanted = 0;
-    const char *extensions[2];
+    const char *extensions[3];
     VkExtensionProperties *found = NULL;
     if (vkEnumerateDeviceExtensionProperties(d->physical, NULL, &count, NULL) == VK_SUCCESS) {
         found = MEM_ARRAY(VkExtensionProperties, count + 1);
@@ -182,6 +187,10 @@ static bool open_logical(struct vk_device *d)
         if (strcmp(found[i].extensionName, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME) == 0) {
             extensions[wanted++] = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;
             d->memory_budget = true;
+        } else if (d->compile && strcmp(found[i].extensionName,
+                                        VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME) == 0) {
+            extensions[wanted++] = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
+            d->statistics = true;
         } else if (strcmp(found[i].extensionName, "VK_KHR_portability_subset") == 0) {
             extensions[wanted++] = "VK_KHR_portability_subset"; // must be enabled where it is there
         }
@@ -221,6 +230,7 @@ static bool open_queue(struct vk_device *d)
             &(VkPushConstantRange){.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = 128}};
     r = vkCreatePipelineLayout(d->handle, &layout, NULL, &d->layout);
     if (r != VK_SUCCESS) return vk_fail(r, "vkCreatePipelineLayout");
+    if (d->compile) return true; // nothing is kept, and nothing runs that could be counted
     if (!vk_pipeline_cache_open(d)) return false;
     d->counter = vk_block_create(d, VK_MEMORY_READBACK, sizeof(uint32_t), 0, "the step counter");
     return d->counter != NULL;
@@ -245,6 +255,7 @@ struct vk_device *vk_device_create(const struct vk_device_params *params)
     bool one_subgroup = d->caps.kind == VK_KIND_CPU && !sys_env("TRDPO_GPU_WORKGROUPS");
     d->default_local = one_subgroup ? d->caps.subgroup_size : 64;
     d->profile = params && params->profile;
+    d->compile = params ? params->compile : NULL;
     d->rates = vk_rates_guess(d->caps.kind);
     if (!choose_queue(d) || !open_logical(d) || !open_queue(d)) goto fail;
     if (d->profile && d->caps.timestamp_ns == 0.0f)
@@ -269,7 +280,7 @@ void vk_device_destroy(struct vk_device *d)
     }
     if (idle) {
         vk_pipelines_finish(d);
-        vk_pipeline_cache_close(d);
+        if (!d->compile) vk_pipeline_cache_close(d);
         vkDestroyPipelineLayout(d->handle, d->layout, NULL);
         vkDestroySemaphore(d->handle, d->timeline, NULL);
         vkDestroyCommandPool(d->handle, d->pool, NULL);

@@ -42,9 +42,11 @@ struct vk_caps {
 // with the package to install.
 bool vk_device_list(struct vk_caps **list, size_t *count);
 
+struct vk_compile; // compile.h
 struct vk_device_params {
     const char *selector; // number, part of a name (any case), or NULL: TRDPO_DEVICE, else the best
     bool profile;         // time every dispatch (profile.h)
+    const struct vk_compile *compile; // make pipelines, run nothing (compile.h); outlives the device
 };
 
 // Opens a device. Asks for what is required (Vulkan 1.3, bufferDeviceAddress, scalarBlockLayout,

@@ -124,7 +124,7 @@ bool vk_idle(struct vk_device *device);
 // Makes the next `count` submissions do nothing and report success, as some drivers do.
 void vk_drop_submissions(struct vk_device *device, uint32_t count);
 
-// ---- pipeline.c and pipeline_cache.c ----
+// ---- pipeline.c, statistics.c and pipeline_cache.c ----
 
 struct vk_pipeline {
     const struct vk_kernel *kernel;
@@ -141,6 +141,10 @@ VkPipeline vk_pipeline_get(struct vk_device *device, const struct vk_kernel *ker
                            const struct vk_launch *launch);
 uint32_t vk_local_size(const struct vk_device *device, const struct vk_launch *launch);
 void vk_pipelines_finish(struct vk_device *device);
+
+// What the driver tells of a pipeline that it has made, or the recorded error if `handle` is
+// VK_NULL_HANDLE, to the device's vk_compile.
+void vk_pipeline_tell(struct vk_device *device, const struct vk_pipeline *pipeline);
 
 // Reads the user's pipeline cache; a missing or damaged file makes an empty one.
 bool vk_pipeline_cache_open(struct vk_device *device);
@@ -245,6 +249,8 @@ struct vk_device {
     uint32_t queue_family, timestamp_bits, max_local;
     uint32_t default_local; // workgroup size of a launch that names none
     bool memory_budget, pin_subgroup_size, profile;
+    const struct vk_compile *compile; // NULL: a device that runs things
+    bool statistics;                  // the driver tells what it made of a pipeline
     bool lost, hung; // lost: nothing runs any more; hung: and it may never be idle again
 
     VkPhysicalDeviceMemoryProperties memory;

@@ -76,10 +76,23 @@ static bool create(struct vk_device *d, struct vk_pipeline *p)
                   .module = module,
                   .pName = "main",
                   .pSpecializationInfo = &spec},
-        .layout = d->layout};
+        .layout = d->layout,
+        .flags = d->statistics ? VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR : 0};
     r = vkCreateComputePipelines(d->handle, d->cache, 1, &info, NULL, &p->handle);
     vkDestroyShaderModule(d->handle, module, NULL);
     return r == VK_SUCCESS || vk_fail(r, "vkCreateComputePipelines");
+}
+
+static bool possible(const struct vk_device *device, const struct vk_pipeline *key)
+{
+    if (!key->kernel->code)
+        return err_device("kernel '%s' is not in this build: its shader compiler (glslc) was too old "
+                          "for it. Build with a newer one, or choose a tier that needs no such kernel",
+                          key->kernel->name);
+    if (key->local > device->max_local)
+        return err_device("kernel '%s' wants workgroups of %u, and device '%s' takes at most %u",
+                          key->kernel->name, key->local, device->caps.name, device->max_local);
+    return true;
 }
 
 VkPipeline vk_pipeline_get(struct vk_device *device, const struct vk_kernel *kernel,
@@ -93,21 +106,10 @@ VkPipeline vk_pipeline_get(struct vk_device *device, const struct vk_kernel *ker
     if ((t->count + 1) * 2 > t->slots) grow(t);
     struct vk_pipeline *slot = slot_of(t, &key);
     if (slot->handle) return slot->handle;
-    if (!kernel->code) {
-        err_device("kernel '%s' is not in this build: its shader compiler (glslc) was too old for "
-                   "it. Build with a newer one, or choose a tier that needs no such kernel",
-                   kernel->name);
-        return VK_NULL_HANDLE;
-    }
-    if (key.local > device->max_local) {
-        err_device("kernel '%s' wants workgroups of %u, and device '%s' takes at most %u",
-                   kernel->name, key.local, device->caps.name, device->max_local);
-        return VK_NULL_HANDLE;
-    }
-    if (!create(device, &key)) {
-        err_context("kernel '%s'", kernel->name);
-        return VK_NULL_HANDLE;
-    }
+    bool ok = possible(device, &key) &&
+              (create(device, &key) || err_context("kernel '%s'", kernel->name));
+    if (device->compile) vk_pipeline_tell(device, &key);
+    if (!ok) return VK_NULL_HANDLE;
     *slot = key;
     t->count++;
     device->pipelines_made++;

@@ -211,6 +211,7 @@ void vk_dispatch(struct vk_seq *s, const struct vk_kernel *kernel, struct vk_lau
     VkPipeline pipeline = VK_NULL_HANDLE;
     if (!s->failed && within_limits(d, kernel, groups))
         pipeline = vk_pipeline_get(d, kernel, &launch);
+    if (d->compile) return; // whatever became of it
     if (!pipeline) s->failed = true;
     if (!enter(s, kernel->name)) return;
     VkCommandBuffer commands = current(s)->commands;
@@ -247,6 +248,7 @@ void vk_copy(struct vk_seq *s, vk_addr dst, vk_addr src, uint64_t bytes)
     CHECK(s->recording);
     CHECK(to && from);
     CHECK(dst + bytes <= src || src + bytes <= dst);
+    if (s->device->compile) return;
     if (s->next.bytes <= 0) s->next.bytes = 2 * (double)bytes;
     if (!enter(s, "copy") || bytes == 0) return;
     VkCommandBuffer commands = current(s)->commands;
@@ -268,7 +270,7 @@ static bool record(struct vk_seq *s)
     s->commands.count = s->piece_count = 0;
     s->next = (struct vk_cost_sum){0};
     s->scratch = s->scratch_bytes = 0;
-    if (!begin_piece(s)) return false;
+    if (!s->device->compile && !begin_piece(s)) return false;
     s->recording = true;
     s->record(s, s->ctx);
     s->recording = false;
@@ -278,7 +280,7 @@ static bool record(struct vk_seq *s)
         s->open = false;
         return err_context("'%s'", s->name);
     }
-    if (!end_piece(s)) return false;
+    if (!s->device->compile && !end_piece(s)) return false;
     CHECK(s->correction_count == 0 || s->correction_count == s->commands.count);
     s->recorded = true;
     log_debug("'%s': %zu commands in %zu submissions", s->name, s->commands.count, s->piece_count);

@@ -1,5 +1,7 @@
 // trdpo-shader-test: every kernel against the CPU reference, on any device. One line a case; exit
 // code 0 if all pass, 1 if one fails or the device does, 2 for wrong usage.
+#include "compile.h"
+
 #include "base/error.h"
 #include "base/json.h"
 #include "base/str.h"
@@ -13,7 +15,7 @@
 struct options {
     const char *device, *op;
     uint64_t seed;
-    bool perf, json, list, help;
+    bool perf, compile, json, list, help;
 };
 
 static const char usage[] =
@@ -23,6 +25,7 @@ static const char usage[] =
     "  --op NAME        only operations whose name begins with NAME\n"
     "  --seed N         seed of the inputs (default: 42)\n"
     "  --perf           time each case, too, and run the large timed cases\n"
+    "  --compile        only make the pipelines and print what the driver tells of them\n"
     "  --json           one JSON object a line\n"
     "  --list           names of the operations\n"
     "  --help           this text\n\n"
@@ -42,11 +45,12 @@ static const char *value_of(const char *name, int argc, char **argv, int *i)
 static bool parse(int argc, char **argv, struct options *o)
 {
     static const char *const names[] = {"--device", "--op",   "--seed", "--perf",
-                                        "--json",   "--list", "--help"};
+                                        "--json",   "--list", "--help", "--compile"};
     *o = (struct options){.seed = 42};
     for (int i = 1; i < argc; i++) {
         const char *option = argv[i], *v;
         bool *flag = strcmp(option, "--perf") == 0   ? &o->perf
+                     : strcmp(option, "--compile") == 0 ? &o->compile
                      : strcmp(option, "--json") == 0 ? &o->json
                      : strcmp(option, "--list") == 0 ? &o->list
                      : strcmp(option, "--help") == 0 ? &o->help
@@ -136,11 +140,30 @@ static bool run(struct options *o, struct op_check_summary *summary)
     return ok;
 }
 
+static int fail(void)
+{
+    fprintf(stderr, "trdpo-shader-test: error: %s\n", err_message());
+    return (int)err_current();
+}
+
+static int compile(const struct options *o)
+{
+    struct compile_summary summary;
+    if (!compile_kernels(
+            &(struct compile_params){.device = o->device, .op = o->op, .json = o->json}, &summary))
+        return fail();
+    if (!o->json)
+        printf("%zu pipelines compiled, %zu failed, %zu with spills; %zu kernels are not launched "
+               "on this device\n",
+               summary.compiled, summary.failed, summary.spilled, summary.unused);
+    return summary.failed ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
     struct options o;
     struct op_check_summary summary = {0};
-    if (!parse(argc, argv, &o)) goto fail;
+    if (!parse(argc, argv, &o)) return fail();
     if (o.help) {
         fputs(usage, stdout);
         return 0;
@@ -150,12 +173,10 @@ int main(int argc, char **argv)
             puts(op_check_name(i));
         return 0;
     }
-    if (!run(&o, &summary)) goto fail;
+    if (o.compile) return compile(&o);
+    if (!run(&o, &summary)) return fail();
     if (!o.json)
         printf("%zu passed, %zu failed, %zu skipped\n", summary.passed, summary.failed,
                summary.skipped);
     return summary.failed ? 1 : 0;
-fail:
-    fprintf(stderr, "trdpo-shader-test: error: %s\n", err_message());
-    return (int)err_current();
 }

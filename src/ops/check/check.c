@@ -66,7 +66,7 @@ static bool run_case(struct check *c, const struct check_case *row, size_t numbe
     c->result = &result;
     c->rng = rng_begin(c->params->seed ? c->params->seed : 42, RNG_TEST);
     c->rng.index = (uint64_t)number << 32;
-    c->judged = !row->timed;
+    c->judged = !row->timed && !c->params->compile;
     c->tolerance_nmse = row->nmse > 0 ? row->nmse : 1e-12;
     c->tolerance_worst = row->worst > 0 ? row->worst : 2e-5;
     c->flops = c->bytes = 0;
@@ -75,6 +75,11 @@ static bool run_case(struct check *c, const struct check_case *row, size_t numbe
     release(c);
     vk_arena_release(&c->arena, mark);
     if (c->device_failed) return err_context("%s %s", result.op, result.shape);
+    if (c->params->compile && result.status == OP_CHECK_FAILED) {
+        // A case that looked at results for itself saw zeros.
+        result.status = OP_CHECK_PASSED;
+        result.message[0] = '\0';
+    }
     summary->passed += result.status == OP_CHECK_PASSED;
     summary->failed += result.status == OP_CHECK_FAILED;
     summary->skipped += result.status == OP_CHECK_SKIPPED;
@@ -108,7 +113,7 @@ bool op_check_run(struct vk_device *device, const struct op_check_params *params
             const struct check_case *row = &tables[t]->cases[i];
             number++;
             if (params->op && !str_starts_with(row->op, params->op)) continue;
-            if (row->timed && !params->perf) continue;
+            if (row->timed && !params->perf && !params->compile) continue;
             ok = run_case(&c, row, number, summary);
         }
     vk_arena_finish(&c.arena);

@@ -25,6 +25,8 @@ struct op_check_params {
     const char *op; // only ops whose name begins with this; NULL: all
     uint64_t seed;  // of the inputs; 0: 42
     bool perf;      // also time each case, and run the cases that are there for their time only
+    bool compile;   // on a device that only compiles (vk/compile.h): every case is recorded, those
+                    // of `perf` too, so that every pipeline is made; nothing is judged or timed
     void (*report)(void *ctx, const struct op_check_result *result); // after each case; may be NULL
     void *ctx;
 };
