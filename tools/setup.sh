@@ -33,6 +33,24 @@ apt_install() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
+# The address of the mirror that this system's own release comes from, "" if there is none to be found.
+apt_mirror() {
+  local codename files
+  codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+  files=$(find /etc/apt/sources.list /etc/apt/sources.list.d -name '*.sources' -o -name '*.list' 2>/dev/null | sort)
+  # shellcheck disable=SC2086 # a list
+  [ -z "$files" ] || awk -v codename="$codename" '
+    function flush() { if (uri && found) { print uri; done = 1; exit } uri = ""; found = 0 }
+    FNR == 1 { flush() }
+    FILENAME ~ /\.list$/ && $1 == "deb" {
+      for (i = 2; i < NF; i++) if ($i ~ /:\/\//) { if ($(i + 1) == codename) { print $i; done = 1; exit } break }
+    }
+    FILENAME ~ /\.sources$/ && /^[[:space:]]*$/ { flush() }
+    FILENAME ~ /\.sources$/ && $1 == "URIs:" { uri = $2 }
+    FILENAME ~ /\.sources$/ && $1 == "Suites:" { for (i = 2; i <= NF; i++) if ($i == codename) found = 1 }
+    END { if (!done && uri && found) print uri }' $files
+}
+
 # Debian 12 has Mesa 22, whose CPU device is three times as slow as that of Mesa 25 in backports. The
 # mirror is the one that the system uses. Without it we carry on with what there is.
 setup_mesa_backport() {
@@ -43,9 +61,7 @@ setup_mesa_backport() {
   esac
   local list=/etc/apt/sources.list.d/bookworm-backports.list mirror
   if ! grep -rqs bookworm-backports /etc/apt/sources.list /etc/apt/sources.list.d; then
-    mirror=$(sed -n 's/^URIs:[[:space:]]*\([^[:space:]]*\).*/\1/p' /etc/apt/sources.list.d/*.sources 2>/dev/null | head -n 1)
-    [ -n "$mirror" ] || mirror=$(awk '$1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) { print $i; exit } }' \
-      /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null)
+    mirror=$(apt_mirror)
     [ -n "$mirror" ] || return 0
     say "adding $list (Mesa 25 for Debian 12)"
     echo "deb $mirror bookworm-backports main" | as_root tee $list >/dev/null
