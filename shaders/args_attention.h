@@ -6,11 +6,10 @@
 #ifndef TRDPO_ARGS_ATTENTION_H
 #define TRDPO_ARGS_ATTENTION_H
 
-// Of the kernels that work through shared memory: invocations, rows that a workgroup owns, columns
-// that it sums, and bytes of shared memory.
+// Of the kernels that work through shared memory: invocations, rows that a workgroup owns, and
+// bytes of shared memory.
 #define ATTENTION_TILE_LOCAL 128
 #define ATTENTION_TILE_OWN 64
-#define ATTENTION_TILE_COLUMNS 128
 #define ATTENTION_TILE_BYTES 16896
 
 struct attention_fwd_args {

@@ -28,11 +28,15 @@ void main()
     [[unroll]] for (uint i = 0; i < 4; i++) {
         uvec2 own = own_rows[4 * tile_row + i];
         lse[i] = args.lse.v[own.x * args.heads + own.y] * LOG2_E;
-        for (uint d = 2 * tile_col; d < D; d += 16)
-            delta[i] += dot(row_pair(dout, own.x, own.y, d), row_pair(o, own.x, own.y, d));
         [[unroll]] for (uint c = 0; c < QUADS; c++)
             dq[i][c] = vec4(0);
     }
+    // Written out for wide heads, this overflows some GPUs' registers.
+    [[dont_unroll]] for (uint d = 2 * tile_col; d < D; d += 16)
+        [[unroll]] for (uint i = 0; i < 4; i++) {
+            uvec2 own = own_rows[4 * tile_row + i];
+            delta[i] += dot(row_pair(dout, own.x, own.y, d), row_pair(o, own.x, own.y, d));
+        }
     delta = sum_across(delta);
 
     uint begin, end = 0;

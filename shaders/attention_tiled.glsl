@@ -4,7 +4,7 @@
 //
 // Invocation (row, col) of 16 x 8 holds the scores of own rows 4 row + 0..3 with other rows
 // 4 col + 0..3, and of each of its own rows the sums' columns 32 i + 4 col + 0..3. Heads wider than
-// 128 are shared out to several workgroups (z), each with all scores and 128 columns.
+// COLUMNS are shared out to several workgroups (z), each with all scores and that many columns.
 #ifndef TRDPO_ATTENTION_TILED_GLSL
 #define TRDPO_ATTENTION_TILED_GLSL
 
@@ -12,9 +12,10 @@
 
 layout(constant_id = 1) const uint D = 64;     // head size
 layout(constant_id = 2) const uint UNROLL = 4; // turns of the inner loops written out, a power of two
+layout(constant_id = 3) const uint COLUMNS = 128; // of a workgroup's sums: 32, 64 or 128
 
 const uint TILE_OWN = ATTENTION_TILE_OWN, TILE_OTHER = 32, STEP = 16;
-const uint QUADS = D > ATTENTION_TILE_COLUMNS ? 4 : (D + 31) / 32; // of an invocation's columns
+const uint QUADS = D > COLUMNS ? COLUMNS / 32 : (D + 31) / 32; // of an invocation's columns
 const uint STAGED = QUADS == 1 ? 32 : QUADS <= 3 ? 16 : 8; // rows that `stage` holds at a time
 
 // Rows of a tile stand transposed, by fours; one spare quad a line keeps banks apart.
@@ -98,7 +99,7 @@ void put_weights(vec4 tile[4])
 void add_tile(inout vec4 sum[4][QUADS], rows_ref others, other_rows o)
 {
     const uint pairs = QUADS * 16; // of a staged row
-    uint row = tile_row, col = tile_col, first = gl_WorkGroupID.z * ATTENTION_TILE_COLUMNS;
+    uint row = tile_row, col = tile_col, first = gl_WorkGroupID.z * COLUMNS;
     [[dont_unroll]] for (uint begin = 0; begin < TILE_OTHER; begin += STAGED) {
         barrier();
         LOAD_PASSES(pass, STAGED * pairs / 128) {
@@ -169,7 +170,7 @@ bool next_run(uint from, out uint begin, out uint end)
 void store_row(rows_ref rows, uint i, vec4 sum[QUADS], float factor)
 {
     uvec2 own = own_rows[4 * tile_row + i];
-    uint first = gl_WorkGroupID.z * ATTENTION_TILE_COLUMNS, at = own.x * rows.stride + own.y * D;
+    uint first = gl_WorkGroupID.z * COLUMNS, at = own.x * rows.stride + own.y * D;
     [[unroll]] for (uint c = 0; c < QUADS; c++) {
         uint d = first + c * 32 + 4 * tile_col;
         vec4 x = sum[c] * factor;

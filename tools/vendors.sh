@@ -113,7 +113,9 @@ judge() {
 
 compile_leg() {
   local name icd shim choice running=0 failed=0 wanted=" $* "
-  inside bash -c "cd /src && . tools/setup.sh && setup_build $build -DTRDPO_WERROR=ON"
+  inside cmake -S /src -B "/src/$build" -G Ninja -DTRDPO_WERROR=ON >"$build/build.log" &&
+    inside cmake --build "/src/$build" --target trdpo-shader-test >"$build/build.log" ||
+    { tail -n 40 "$build/build.log" >&2; die "the build in $rootfs failed ($build/build.log)"; }
   while read -r name icd shim choice; do
     [ -n "$name" ] && { [ $# = 0 ] || [[ $wanted == *" $name "* ]]; } || continue
     [ $running -lt "$(nproc)" ] || { wait -n || true; running=$((running - 1)); }

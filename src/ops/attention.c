@@ -25,10 +25,11 @@ struct attention_grid {
 
 // A pass: what its grid is made from.
 struct attention_pass {
-    uint32_t items;      // rows that workgroups own: (t, head of the group), or keys
-    uint32_t others;     // rows that each may meet
-    uint32_t pair_flops; // FLOPs for a column of a pair
-    uint32_t item_words; // words read and written for a column of an item
+    uint32_t items;         // rows that workgroups own: (t, head of the group), or keys
+    uint32_t others;        // rows that each may meet
+    uint32_t pair_flops;    // FLOPs for a column of a pair
+    uint32_t arrays_summed; // that an item has: o, or dq, or dk and dv
+    uint32_t item_words;    // words read and written for a column of an item
     uint32_t kv_heads, head_dim;
     bool forward;
 };
@@ -60,6 +61,25 @@ static void set_direct(struct attention_grid *g, const struct vk_caps *caps,
         (struct vk_launch){.local = lanes, .spec_count = 4, .spec = {p->head_dim, chunk, own, met}};
 }
 
+// The sums of a workgroup's columns stay in registers: 16 of a lane for 32 columns and array. Where
+// a lane has fewer registers than on AMD's and NVIDIA's GPUs, more workgroups take fewer columns
+// each, though every one of them makes the scores anew: spilled sums would cost more. What the
+// compilers of the GPUs say decided the limits (tools/vendors.sh).
+static void set_shared(struct attention_grid *g, const struct vk_caps *caps,
+                       const struct attention_pass *p)
+{
+    uint32_t columns = caps->lane_registers >= 256                            ? 128
+                       : p->arrays_summed == 1 || caps->lane_registers >= 192 ? 64
+                                                                              : 32;
+    // Compilers of CPU devices take minutes over long loop bodies with shared memory.
+    uint32_t unroll = caps->kind == VK_KIND_CPU ? 1 : 4;
+    g->tile_items = ATTENTION_TILE_OWN;
+    g->launch = (struct vk_launch){.z = quotient_up(p->head_dim, columns),
+                                   .local = ATTENTION_TILE_LOCAL,
+                                   .spec_count = 3,
+                                   .spec = {p->head_dim, unroll, columns}};
+}
+
 static struct attention_grid grid_of(struct vk_seq *s, const struct attention_pass *p)
 {
     const struct vk_caps *caps = vk_device_caps(vk_seq_device(s));
@@ -70,12 +90,7 @@ static struct attention_grid grid_of(struct vk_seq *s, const struct attention_pa
     bool fits = caps->max_shared_bytes >= ATTENTION_TILE_BYTES;
     g.shared = !direct || (fits && op_linear_tier(vk_seq_device(s)) != VK_TIER_DIRECT);
     if (g.shared) {
-        // Compilers of CPU devices take minutes over long loop bodies with shared memory.
-        g.tile_items = ATTENTION_TILE_OWN;
-        g.launch = (struct vk_launch){.z = quotient_up(p->head_dim, ATTENTION_TILE_COLUMNS),
-                                      .local = ATTENTION_TILE_LOCAL,
-                                      .spec_count = 2,
-                                      .spec = {p->head_dim, caps->kind == VK_KIND_CPU ? 1 : 4}};
+        set_shared(&g, caps, p);
     } else {
         set_direct(&g, caps, p);
     }
@@ -149,6 +164,7 @@ void op_attention_fwd(struct vk_seq *s, const struct op_attention *p)
                                             .others = p->keys,
                                             .forward = true,
                                             .pair_flops = 4,
+                                            .arrays_summed = 1,
                                             .item_words = 2,
                                             .kv_heads = p->kv_heads,
                                             .head_dim = p->head_dim});
@@ -164,6 +180,7 @@ static void bwd_query(struct vk_seq *s, const struct op_attention_bwd *p)
         grid_of(s, &(struct attention_pass){.items = p->rows * (p->heads / p->kv_heads),
                                             .others = p->rows,
                                             .pair_flops = 6,
+                                            .arrays_summed = 1,
                                             .item_words = 4,
                                             .kv_heads = p->kv_heads,
                                             .head_dim = p->head_dim});
@@ -180,6 +197,7 @@ static void bwd_key(struct vk_seq *s, const struct op_attention_bwd *p)
         grid_of(s, &(struct attention_pass){.items = p->rows,
                                             .others = p->rows * (p->heads / p->kv_heads),
                                             .pair_flops = 8,
+                                            .arrays_summed = 2,
                                             .item_words = 4,
                                             .kv_heads = p->kv_heads,
                                             .head_dim = p->head_dim});

@@ -146,6 +146,21 @@ static bool has_compute_queue(VkPhysicalDevice handle)
     return false;
 }
 
+// Vulkan does not say. What is known of the vendors, and for the others a number that fits most.
+static uint32_t lane_registers(const VkPhysicalDeviceProperties *properties)
+{
+    if (properties->deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU) return 256; // it has the stack
+    switch (properties->vendorID) {
+    case 0x1002: // AMD
+    case 0x10de: // NVIDIA
+        return 256;
+    case 0x5143: // Qualcomm
+        return 192;
+    default:
+        return 128;
+    }
+}
+
 static void fill_caps(VkPhysicalDevice handle, struct vk_caps *caps)
 {
     struct probe p;
@@ -163,6 +178,7 @@ static void fill_caps(VkPhysicalDevice handle, struct vk_caps *caps)
         .subgroup_size = p.vulkan11.subgroupSize,
         .subgroup_min = p.vulkan13.minSubgroupSize,
         .subgroup_max = p.vulkan13.maxSubgroupSize,
+        .lane_registers = lane_registers(props),
         .max_workgroup_invocations = limits->maxComputeWorkGroupInvocations,
         .max_shared_bytes = limits->maxComputeSharedMemorySize,
         .max_allocation_bytes = p.vulkan11.maxMemoryAllocationSize,

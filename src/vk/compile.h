@@ -1,5 +1,5 @@
-// A device that compiles and runs nothing: what a driver's compiler makes of the kernels, on a machine
-// that may not even have the GPU (Mesa's no-op shims stand in for one).
+// A device that compiles and runs nothing: what a driver's compiler makes of the kernels, on a
+// machine that may not even have the GPU (Mesa's no-op shims stand in for one).
 //
 // Memory of such a device is addresses without storage: arenas are made and checked as always, what
 // is written is dropped, what is read is zero. A sequence is recorded when it is submitted, and the

@@ -187,8 +187,9 @@ static bool open_logical(struct vk_device *d)
         if (strcmp(found[i].extensionName, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME) == 0) {
             extensions[wanted++] = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;
             d->memory_budget = true;
-        } else if (d->compile && strcmp(found[i].extensionName,
-                                        VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME) == 0) {
+        } else if (d->compile &&
+                   strcmp(found[i].extensionName,
+                          VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME) == 0) {
             extensions[wanted++] = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
             d->statistics = true;
         } else if (strcmp(found[i].extensionName, "VK_KHR_portability_subset") == 0) {
@@ -252,6 +253,8 @@ struct vk_device *vk_device_create(const struct vk_device_params *params)
     d->physical = chosen->handle;
     d->caps = chosen->caps;
     if (sys_env("TRDPO_NO_HOST_VISIBLE")) d->caps.host_visible = false;
+    const char *registers = sys_env("TRDPO_LANE_REGISTERS");
+    if (registers && *registers) d->caps.lane_registers = (uint32_t)strtoul(registers, NULL, 10);
     bool one_subgroup = d->caps.kind == VK_KIND_CPU && !sys_env("TRDPO_GPU_WORKGROUPS");
     d->default_local = one_subgroup ? d->caps.subgroup_size : 64;
     d->profile = params && params->profile;

@@ -25,6 +25,7 @@ struct vk_caps {
     uint32_t vendor_id, device_id, api_version;
     uint8_t pipeline_cache_uuid[16];
     uint32_t subgroup_size, subgroup_min, subgroup_max;
+    uint32_t lane_registers; // 32-bit registers that a kernel can have for an invocation, about
     uint32_t max_workgroup_invocations, max_shared_bytes, max_groups[3];
     uint64_t max_allocation_bytes; // one vkAllocateMemory
     uint64_t memory_bytes;         // of the device-local heap (host memory for CPU devices)
@@ -46,7 +47,8 @@ struct vk_compile; // compile.h
 struct vk_device_params {
     const char *selector; // number, part of a name (any case), or NULL: TRDPO_DEVICE, else the best
     bool profile;         // time every dispatch (profile.h)
-    const struct vk_compile *compile; // make pipelines, run nothing (compile.h); outlives the device
+    const struct vk_compile
+        *compile; // make pipelines, run nothing (compile.h); outlives the device
 };
 
 // Opens a device. Asks for what is required (Vulkan 1.3, bufferDeviceAddress, scalarBlockLayout,

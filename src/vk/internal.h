@@ -8,6 +8,7 @@
 //                            that destroys a device regardless aborts
 //   TRDPO_NO_HOST_VISIBLE=1  never map device memory: the staging path of discrete GPUs
 //   TRDPO_GPU_WORKGROUPS=1   workgroups of 64 on CPU devices too: several subgroups in each
+//   TRDPO_LANE_REGISTERS=128 kernels as for GPUs with that many registers an invocation
 #ifndef TRDPO_VK_INTERNAL_H
 #define TRDPO_VK_INTERNAL_H
 

@@ -86,9 +86,10 @@ static bool create(struct vk_device *d, struct vk_pipeline *p)
 static bool possible(const struct vk_device *device, const struct vk_pipeline *key)
 {
     if (!key->kernel->code)
-        return err_device("kernel '%s' is not in this build: its shader compiler (glslc) was too old "
-                          "for it. Build with a newer one, or choose a tier that needs no such kernel",
-                          key->kernel->name);
+        return err_device(
+            "kernel '%s' is not in this build: its shader compiler (glslc) was too old "
+            "for it. Build with a newer one, or choose a tier that needs no such kernel",
+            key->kernel->name);
     if (key->local > device->max_local)
         return err_device("kernel '%s' wants workgroups of %u, and device '%s' takes at most %u",
                           key->kernel->name, key->local, device->caps.name, device->max_local);

@@ -15,10 +15,10 @@ struct compile_summary {
 };
 
 // Makes every pipeline that the cases of the op table need on the device, in the variants that the
-// operations choose for it, and then those of the kernels that no case launched, with the constants'
-// defaults, unless `op` leaves kernels out. Nothing runs. Prints a line for each pipeline, with the
-// driver's figures where it has any. False if the device failed; pipelines that could not be made
-// are counted.
+// operations choose for it, and then those of the kernels that no case launched, with the
+// constants' defaults, unless `op` leaves kernels out. Nothing runs. Prints a line for each
+// pipeline, with the driver's figures where it has any. False if the device failed; pipelines that
+// could not be made are counted.
 bool compile_kernels(const struct compile_params *params, struct compile_summary *summary);
 
 #endif

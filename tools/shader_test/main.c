@@ -49,12 +49,12 @@ static bool parse(int argc, char **argv, struct options *o)
     *o = (struct options){.seed = 42};
     for (int i = 1; i < argc; i++) {
         const char *option = argv[i], *v;
-        bool *flag = strcmp(option, "--perf") == 0   ? &o->perf
+        bool *flag = strcmp(option, "--perf") == 0      ? &o->perf
                      : strcmp(option, "--compile") == 0 ? &o->compile
-                     : strcmp(option, "--json") == 0 ? &o->json
-                     : strcmp(option, "--list") == 0 ? &o->list
-                     : strcmp(option, "--help") == 0 ? &o->help
-                                                     : NULL;
+                     : strcmp(option, "--json") == 0    ? &o->json
+                     : strcmp(option, "--list") == 0    ? &o->list
+                     : strcmp(option, "--help") == 0    ? &o->help
+                                                        : NULL;
         if (flag) {
             *flag = true;
         } else if ((v = value_of("--device", argc, argv, &i)) && *v) {
