@@ -74,11 +74,14 @@ inside() { chroot "$rootfs" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 install_packages() {
   local apt=(env ${http_proxy:+http_proxy="$http_proxy"} DEBIAN_FRONTEND=noninteractive apt-get -qq) log=$rootfs.log
   inside "${apt[@]}" update >>"$log" 2>&1 || cannot "apt-get update failed in $rootfs ($log)"
+  # Mesa first, or the older one of Debian 13 would be fetched as well.
   # shellcheck disable=SC2086 # lists
-  inside "${apt[@]}" install -y --no-install-recommends $packages_build $packages_run >>"$log" 2>&1 &&
-    inside "${apt[@]}" install -y --no-install-recommends -t trixie-backports \
+  if ! inside "${apt[@]}" install -y --no-install-recommends -t trixie-backports \
       mesa-vulkan-drivers mesa-drm-shim >>"$log" 2>&1 ||
-    { tail -n 5 "$log" >&2; cannot "packages could not be installed in $rootfs ($log)"; }
+    ! inside "${apt[@]}" install -y --no-install-recommends $packages_build $packages_run >>"$log" 2>&1; then
+    tail -n 5 "$log" >&2
+    cannot "packages could not be installed in $rootfs ($log)"
+  fi
 }
 
 compile_for() {
@@ -111,13 +114,22 @@ judge() {
     }' tools/vendors.spills "$build/$1.txt"
 }
 
+# Whether a line of $gpus is wanted: any, where none is named.
+chosen() {
+  [ -n "$1" ] || return 1
+  [[ $wanted == "  " || $wanted == *" $1 "* ]]
+}
+
 compile_leg() {
-  local name icd shim choice running=0 failed=0 wanted=" $* "
-  inside cmake -S /src -B "/src/$build" -G Ninja -DTRDPO_WERROR=ON >"$build/build.log" &&
-    inside cmake --build "/src/$build" --target trdpo-shader-test >"$build/build.log" ||
-    { tail -n 40 "$build/build.log" >&2; die "the build in $rootfs failed ($build/build.log)"; }
+  local name icd shim choice running=0 failed=0
+  wanted=" $* "
+  if ! inside cmake -S /src -B "/src/$build" -G Ninja -DTRDPO_WERROR=ON >"$build/build.log" 2>&1 ||
+    ! inside cmake --build "/src/$build" --target trdpo-shader-test >"$build/build.log" 2>&1; then
+    tail -n 40 "$build/build.log" >&2
+    die "the build in $rootfs failed ($build/build.log)"
+  fi
   while read -r name icd shim choice; do
-    [ -n "$name" ] && { [ $# = 0 ] || [[ $wanted == *" $name "* ]]; } || continue
+    chosen "$name" || continue
     [ $running -lt "$(nproc)" ] || { wait -n || true; running=$((running - 1)); }
     compile_for "$name" "$icd" "$shim" "$choice" &
     running=$((running + 1))
@@ -125,7 +137,7 @@ compile_leg() {
   while [ $running -gt 0 ]; do wait -n || true; running=$((running - 1)); done
   : >"$table"
   while read -r name icd shim choice; do
-    [ -n "$name" ] && { [ $# = 0 ] || [[ $wanted == *" $name "* ]]; } || continue
+    chosen "$name" || continue
     judge "$name" >>"$table" || { failed=1; cat "$build/$name.err" >&2; }
   done <<<"$gpus"
   cat "$table"
@@ -153,7 +165,7 @@ fi
 mkdir -p "$root/$build"
 ready=$rootfs/etc/trdpo-ready
 wanted="$packages_build $packages_run mesa-drm-shim"
-[ -e "$rootfs/etc/apt/sources.list" ] && [ -e "$ready" ] || make_rootfs
+[ -e "$ready" ] || make_rootfs
 mount_rootfs
 [ "$(cat "$ready" 2>/dev/null)" = "$wanted" ] || { install_packages; echo "$wanted" >"$ready"; }
 if [ "${1:-}" = --tests ]; then
