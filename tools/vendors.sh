@@ -51,9 +51,13 @@ make_rootfs() {
   # debootstrap does not read apt's settings.
   command -v apt-config >/dev/null && eval "$(apt-config shell proxy Acquire::http::Proxy)"
   [ -z "$proxy" ] || export http_proxy="${http_proxy:-$proxy}"
+  if [ -n "$(ls -A "$rootfs" 2>/dev/null)" ] && [ ! -e "$rootfs/.trdpo-rootfs" ]; then
+    die "$rootfs is not empty, and not a root file system of this script: move it away or name another (VENDORS_ROOT)"
+  fi
   say "making $rootfs (Debian 13, Mesa 26)"
   rm -rf "$rootfs"
   mkdir -p "$rootfs"
+  touch "$rootfs/.trdpo-rootfs"
   debootstrap --variant=minbase --include=ca-certificates trixie "$rootfs" "$mirror" >"$log" 2>&1 ||
     { tail -n 5 "$log" >&2; cannot "debootstrap failed ($log): no network, or no trixie on $mirror"; }
   printf 'deb %s %s main\n' "$mirror" trixie "$mirror" trixie-backports >"$rootfs/etc/apt/sources.list"

@@ -154,7 +154,7 @@ static void report(void *ctx, const struct vk_compiled *c)
         sink->summary->failed++;
     else
         sink->summary->compiled++;
-    if (figure(c, SPILLS) > 0) sink->summary->spilled++;
+    if (figure(c, SPILLS) > 0 && !sink->defaults) sink->summary->spilled++;
     if (sink->params->json)
         print_json(sink, c);
     else

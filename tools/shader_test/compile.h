@@ -10,8 +10,9 @@ struct compile_params {
     bool json;               // one JSON object a pipeline instead of a table
 };
 struct compile_summary {
-    size_t compiled, failed, spilled; // pipelines; spilled ones are among the compiled
-    size_t unused;                    // kernels that no operation launches on this device
+    size_t compiled, failed; // pipelines
+    size_t spilled;          // of the compiled ones, those launched that spill registers to memory
+    size_t unused;           // kernels that no operation launches on this device
 };
 
 // Makes every pipeline that the cases of the op table need on the device, in the variants that the
