@@ -4,7 +4,7 @@
 Both train the same model on the same pairs in fp32 with the same settings, each in a process of its
 own, in turn, several times. Told are pairs per second of the steps alone, without loading and
 without the scores of the start that trdpo-vk takes before the first step; the seconds of the whole
-process; and the most memory that it held. Before that both take two steps on one batch of a few
+process and of processor time in it; and the most memory that it held. Before that both take two steps on one batch of a few
 pairs, where the order of rows does not matter: loss, log-probs and gradient norm must agree.
 
 Meant for software devices such as lavapipe, where both use the same cores; with a GPU it compares
@@ -103,11 +103,11 @@ def fitting(pairs, model, max_length):
 # ---- processes ----
 
 
-def run_process(command, environment=None):
-    """Runs it with its output kept; returns (seconds, peak bytes of memory, stdout)."""
+def run_process(command):
+    """Runs it with its output kept; returns (its use of the machine, stdout)."""
     begin = time.perf_counter()
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        process = subprocess.Popen(command, stdout=out, stderr=err, env=environment)
+        process = subprocess.Popen(command, stdout=out, stderr=err)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - begin
@@ -116,11 +116,13 @@ def run_process(command, environment=None):
         if process.returncode != 0:
             sys.stderr.write(err.read()[-4000:])
             sys.exit(f"bench_trl: {command[0]} failed (exit code {process.returncode})")
-        return seconds, usage.ru_maxrss * 1024, out.read()
+        use = {"process_seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime,
+               "peak_mib": usage.ru_maxrss / 1024}
+        return use, out.read()
 
 
 def ours(args, job):
-    """One run of `trdpo-vk train`: (steps' metrics, seconds of the steps, whole seconds, memory)."""
+    """One run of `trdpo-vk train`: (steps' metrics, seconds of the steps, use of the machine)."""
     output = os.path.join(job["scratch"], "ours")
     command = [args.binary, "train", "--output_dir", output, "--overwrite_output_dir", "true",
                "--model_name_or_path", job["model"], "--dataset_name", job["dataset"],
@@ -131,7 +133,7 @@ def ours(args, job):
         command += [f"--{key}", str(value)]
     if args.device:
         command += ["--device", args.device]
-    whole, memory, _ = run_process(command)
+    use, _ = run_process(command)
     with open(os.path.join(output, "metrics.jsonl"), encoding="utf-8") as lines:
         steps = [json.loads(line) for line in lines]
     # Every step is logged, so that the seconds of each are its tokens over its rate. The first
@@ -140,7 +142,7 @@ def ours(args, job):
     for step in steps:
         seconds += (step["num_tokens"] - tokens) / step["tokens_per_second"]
         tokens = step["num_tokens"]
-    return steps, seconds, whole, memory
+    return steps, seconds, use
 
 
 def theirs(_args, job):
@@ -148,9 +150,9 @@ def theirs(_args, job):
     path = os.path.join(job["scratch"], "job.json")
     with open(path, "w", encoding="utf-8") as out:
         json.dump(job, out)
-    whole, memory, text = run_process([sys.executable, os.path.abspath(__file__), "--trl", path])
+    use, text = run_process([sys.executable, os.path.abspath(__file__), "--trl", path])
     result = json.loads(text.splitlines()[-1])
-    return result["steps"], result["seconds"], whole, memory
+    return result["steps"], result["seconds"], use
 
 
 def train_with_trl(path):
@@ -238,14 +240,13 @@ def check(args, job, pairs):
 
 
 def summary(pairs, runs):
-    steps, seconds, whole, memory = zip(*runs)
-    mean = statistics.fmean
+    """The fastest of a side's runs, with the seconds of all."""
+    steps, seconds, use = min(runs, key=lambda run: run[1])
     return {
-        "pairs_per_second": pairs / min(seconds),
-        "seconds": list(seconds),
-        "process_seconds": list(whole),
-        "peak_mib": max(memory) / 2**20,
-        "loss": mean(step["loss"] for step in steps[0]),
+        "pairs_per_second": pairs / seconds,
+        "seconds": [run[1] for run in runs],
+        **use,
+        "loss": statistics.fmean(step["loss"] for step in steps),
     }
 
 
@@ -304,10 +305,12 @@ def show(args, r):
           + ", ".join(f"{a:.6f} (TRL {b:.6f})" for a, b in zip(c["loss"], c["trl_loss"]))
           + f"; all metrics within {c['worst']:.1e}")
     print(f"{r['pairs']} pairs, {r['steps']} steps of {args.batch}, max_length {args.max_length}, fp32")
-    print(f"{'':10} {'pairs/s':>8} {'steps s':>8} {'process s':>10} {'peak MiB':>9} {'mean loss':>10}")
+    print(f"{'':10} {'pairs/s':>8} {'steps s':>8} {'process s':>10} {'cpu s':>7} "
+          f"{'peak MiB':>9} {'mean loss':>10}")
     for name, side in (("trdpo-vk", r["ours"]), ("TRL", r["trl"])):
         print(f"{name:10} {side['pairs_per_second']:8.2f} {min(side['seconds']):8.1f} "
-              f"{min(side['process_seconds']):10.1f} {side['peak_mib']:9.0f} {side['loss']:10.4f}")
+              f"{side['process_seconds']:10.1f} {side['cpu_seconds']:7.1f} "
+              f"{side['peak_mib']:9.0f} {side['loss']:10.4f}")
     spread = ", ".join(f"{ratio:.2f}" for ratio in r["ratios"])
     print(f"ratio of pairs/s, by turns: {spread}; median {r['ratio']:.2f}")
 
