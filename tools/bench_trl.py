@@ -55,6 +55,8 @@ CHECKED_PAIRS = 16  # of the two steps that both must agree on
 COMPARED = ("loss", "logps/chosen", "logps/rejected", "rewards/margins", "grad_norm")
 TOLERANCE = 1e-4  # relative, and absolute below 1
 
+DEVICE = "device: "  # begins the line of train.log that names it
+
 
 # ---- the pairs ----
 
@@ -128,7 +130,7 @@ def ours(args, job):
                "--model_name_or_path", job["model"], "--dataset_name", job["dataset"],
                "--max_length", str(job["max_length"]),
                "--per_device_train_batch_size", str(job["batch"]),
-               "--sync_ref_model", "true", "--save_steps", "0"]
+               "--sync_ref_model", "true", "--save_steps", "0", "--verbose"]
     for key, value in job["settings"].items():
         command += [f"--{key}", str(value)]
     if args.device:
@@ -250,15 +252,13 @@ def summary(pairs, runs):
     }
 
 
-def device_of(binary, name):
-    """The device that `train` chooses: the named one, or the first."""
-    run = subprocess.run([binary, "devices", "--json"] + (["--device", name] if name else []),
-                         capture_output=True, text=True)
-    try:
-        text = json.loads(run.stdout)
-        return (text["devices"] if isinstance(text, dict) else text)[0]["name"]
-    except (ValueError, LookupError, TypeError):
-        return name or "the first device"
+def device_of(scratch):
+    """The device that the last run of trdpo-vk was on, from its log."""
+    with open(os.path.join(scratch, "ours", "train.log"), encoding="utf-8") as lines:
+        for line in lines:
+            if DEVICE in line:
+                return line.split(DEVICE, 1)[1].strip()
+    sys.exit("bench_trl: train.log does not name the device")
 
 
 def compare(args, scratch):
@@ -288,7 +288,7 @@ def compare(args, scratch):
         "trl": summary(len(pairs), peer),
         "ratios": ratios,
         "ratio": statistics.median(ratios),
-        "device": device_of(args.binary, args.device),
+        "device": device_of(scratch),
         "cpu": processor_name(),
         "cores": usable_cores(),
         "torch": torch.__version__,
