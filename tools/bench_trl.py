@@ -55,7 +55,7 @@ CHECKED_PAIRS = 16  # of the two steps that both must agree on
 COMPARED = ("loss", "logps/chosen", "logps/rejected", "rewards/margins", "grad_norm")
 TOLERANCE = 1e-4  # relative, and absolute below 1
 
-DEVICE = "device: "  # begins the line of train.log that names it
+DEVICE = "device: "  # begins the line that names it, among the messages of --verbose
 
 
 # ---- the pairs ----
@@ -106,7 +106,7 @@ def fitting(pairs, model, max_length):
 
 
 def run_process(command):
-    """Runs it with its output kept; returns (its use of the machine, stdout)."""
+    """Runs it with its output kept; returns (its use of the machine, stdout, stderr)."""
     begin = time.perf_counter()
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(command, stdout=out, stderr=err)
@@ -115,12 +115,13 @@ def run_process(command):
         seconds = time.perf_counter() - begin
         out.seek(0)
         err.seek(0)
+        messages = err.read()
         if process.returncode != 0:
-            sys.stderr.write(err.read()[-4000:])
+            sys.stderr.write(messages[-4000:])
             sys.exit(f"bench_trl: {command[0]} failed (exit code {process.returncode})")
         use = {"process_seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime,
                "peak_mib": usage.ru_maxrss / 1024}
-        return use, out.read()
+        return use, out.read(), messages
 
 
 def ours(args, job):
@@ -135,7 +136,9 @@ def ours(args, job):
         command += [f"--{key}", str(value)]
     if args.device:
         command += ["--device", args.device]
-    use, _ = run_process(command)
+    use, _, messages = run_process(command)
+    use["device"] = next(line[len(DEVICE):] for line in messages.splitlines()
+                         if line.startswith(DEVICE))
     with open(os.path.join(output, "metrics.jsonl"), encoding="utf-8") as lines:
         steps = [json.loads(line) for line in lines]
     # Every step is logged, so that the seconds of each are its tokens over its rate. The first
@@ -152,7 +155,7 @@ def theirs(_args, job):
     path = os.path.join(job["scratch"], "job.json")
     with open(path, "w", encoding="utf-8") as out:
         json.dump(job, out)
-    use, text = run_process([sys.executable, os.path.abspath(__file__), "--trl", path])
+    use, text, _ = run_process([sys.executable, os.path.abspath(__file__), "--trl", path])
     result = json.loads(text.splitlines()[-1])
     return result["steps"], result["seconds"], use
 
@@ -252,15 +255,6 @@ def summary(pairs, runs):
     }
 
 
-def device_of(scratch):
-    """The device that the last run of trdpo-vk was on, from its log."""
-    with open(os.path.join(scratch, "ours", "train.log"), encoding="utf-8") as lines:
-        for line in lines:
-            if DEVICE in line:
-                return line.split(DEVICE, 1)[1].strip()
-    sys.exit("bench_trl: train.log does not name the device")
-
-
 def compare(args, scratch):
     import torch
 
@@ -288,7 +282,7 @@ def compare(args, scratch):
         "trl": summary(len(pairs), peer),
         "ratios": ratios,
         "ratio": statistics.median(ratios),
-        "device": device_of(scratch),
+        "device": mine[0][2]["device"],
         "cpu": processor_name(),
         "cores": usable_cores(),
         "torch": torch.__version__,
