@@ -4,6 +4,7 @@
 #version 460
 #include "common.glsl"
 #include "arena.glsl"
+#include "adamw.glsl"
 
 ARGS(adamw_args);
 
@@ -14,20 +15,14 @@ void main()
     span_table weights = args.weight, grads = args.grad, ms = args.m, vs = args.v;
     u32 decay = args.decay;
     uint blocks = args.blocks, span_shift = args.span_shift, tiles = args.tiles;
-    float clip = args.results.v[0].clip_factor, rate = args.step.v[0].learning_rate;
-    float correction1 = args.step.v[0].correction1, correction2 = args.step.v[0].correction2;
-    float beta1 = args.beta1, beta2 = args.beta2, epsilon = args.epsilon;
-    float beta1_rest = args.one_minus_beta1, beta2_rest = args.one_minus_beta2;
-    float shrink = rate * args.weight_decay;
-    bool all_decay = !given(decay);
+    adamw_rates rates = ADAMW_RATES;
 
     uint first = group_index() * tiles;
     for (uint t = first; t < first + tiles; t++) {
         arena_tile tile = tile_of(t, blocks, span_shift);
         uvec2 w_span = weights.v[tile.span], g_span = grads.v[tile.span];
         uvec2 m_span = ms.v[tile.span], v_span = vs.v[tile.span];
-        // Bits of the tile's four blocks, which stand in one word.
-        uint decays = all_decay ? 15u : decay.v[t / 8u] >> (t % 8u * 4u);
+        uint decays = adamw_decays(decay, t);
         for (uint block = tile.first; block < tile.end; block++, decays >>= 1) {
             READ_AHEAD_BLOCK(w_span, block);
             READ_AHEAD_BLOCK(g_span, block);
@@ -35,16 +30,13 @@ void main()
             READ_AHEAD_BLOCK(v_span, block);
             place w_at = place_of(w_span, block), g_at = place_of(g_span, block);
             place m_at = place_of(m_span, block), v_at = place_of(v_span, block);
-            float lost = (decays & 1u) != 0u ? shrink : 0.0;
             [[unroll]] for (uint i = 0u; i < BLOCK_VECTORS; i += local_size) {
-                vector g = load_vector(g_at, i) * clip, w = load_vector(w_at, i);
-                vector m = beta1 * load_vector(m_at, i) + beta1_rest * g;
-                vector v = beta2 * load_vector(v_at, i) + beta2_rest * (g * g);
-                w -= lost * w;
-                w -= rate * (m / correction1) / (sqrt(v / correction2) + epsilon);
+                vector g = load_vector(g_at, i) * rates.clip, w = load_vector(w_at, i);
+                vector m = adamw_first(rates, load_vector(m_at, i), g);
+                vector v = adamw_second(rates, load_vector(v_at, i), g);
                 store_vector(m_at, i, m);
                 store_vector(v_at, i, v);
-                store_vector(w_at, i, w);
+                store_vector(w_at, i, adamw_weight(rates, w, m, v, decays));
                 store_bits(g_at, i, vector_bits(0u));
             }
         }

@@ -32,6 +32,21 @@ struct adamw_args {
     float beta1, beta2, one_minus_beta1, one_minus_beta2, epsilon, weight_decay;
 };
 
+// Bounds of what the 8-bit codes hold: a block whose largest |m| or sqrt(v) is smaller counts as
+// zero; a sqrt(v) that is larger counts as this, whose square is finite.
+#define ADAMW_8BIT_SMALLEST_SCALE 7.8886090522101181e-31f // 2^-100
+#define ADAMW_8BIT_LARGEST_ROOT 1.8e19f
+
+struct adamw_8bit_args {
+    ADDRESS(span_table) weight, grad, m, v; // m, v: of codes, one byte an element
+    ADDRESS(f32x2) scales;                  // of each block: the largest |m| and sqrt(v)
+    ADDRESS(step_values_ref) step;
+    ADDRESS(step_results_ref) results;
+    ADDRESS(u32) decay;
+    uint blocks, span_shift, tiles;
+    float beta1, beta2, one_minus_beta1, one_minus_beta2, epsilon, weight_decay;
+};
+
 struct ref_update_args {
     ADDRESS(span_table) ref, policy;
     ADDRESS(step_results_ref) results;

@@ -18,12 +18,22 @@ static uint32_t log2_of(uint64_t power)
     return shift;
 }
 
+static struct op_arena arena_of(const struct vk_arena *arena, uint32_t element_bytes)
+{
+    uint64_t block = BLOCK * element_bytes;
+    return (struct op_arena){.table = arena->table,
+                             .span_shift = log2_of(arena->span_bytes / element_bytes),
+                             .count = (arena->used / block + (arena->used % block != 0)) * BLOCK};
+}
+
 struct op_arena op_arena_of(const struct vk_arena *arena)
 {
-    uint64_t blocks = arena->used / (BLOCK * 4) + (arena->used % (BLOCK * 4) != 0);
-    return (struct op_arena){.table = arena->table,
-                             .span_shift = log2_of(arena->span_bytes / 4),
-                             .count = blocks * BLOCK};
+    return arena_of(arena, 4);
+}
+
+struct op_arena op_code_arena_of(const struct vk_arena *arena)
+{
+    return arena_of(arena, 1);
 }
 
 static uint32_t blocks_of(const struct op_arena *a)
@@ -86,6 +96,28 @@ void op_adamw(struct vk_seq *s, const struct op_adamw *p)
         s, adamw, groups_of(tiles_of(&p->weight), GROUP_TILES), .weight = p->weight.table,
         .grad = p->grad.table, .m = p->m.table, .v = p->v.table, .step = p->step,
         .results = p->results, .decay = p->decay, .blocks = blocks_of(&p->weight),
+        .span_shift = p->weight.span_shift - ARENA_TILE_LOG2, .tiles = GROUP_TILES,
+        .beta1 = (float)p->beta1, .beta2 = (float)p->beta2,
+        .one_minus_beta1 = (float)(1 - p->beta1), .one_minus_beta2 = (float)(1 - p->beta2),
+        .epsilon = p->epsilon, .weight_decay = p->weight_decay);
+}
+
+void op_adamw_8bit(struct vk_seq *s, const struct op_adamw_8bit *p)
+{
+    double count = (double)p->weight.count;
+    check_arena(&p->weight);
+    check_same(&p->weight, &p->grad);
+    check_same(&p->weight, &p->m);
+    check_same(&p->weight, &p->v);
+    CHECK_WORDS(s, p->scales, p->weight.count / BLOCK * (OP_ADAMW_8BIT_SCALE_BYTES / 4));
+    CHECK_WORDS(s, p->step, sizeof(struct step_values) / 4);
+    CHECK_WORDS(s, p->results, sizeof(struct step_results) / 4);
+    CHECK_OPTIONAL_WORDS(s, p->decay, (p->weight.count / BLOCK + 31) / 32);
+    vk_cost(s, 60.0 * count, (16.0 + 4.0 + 16.0 / BLOCK) * count);
+    DISPATCH_VARIANT(
+        s, adamw_8bit, groups_of(tiles_of(&p->weight), GROUP_TILES), .weight = p->weight.table,
+        .grad = p->grad.table, .m = p->m.table, .v = p->v.table, .scales = p->scales,
+        .step = p->step, .results = p->results, .decay = p->decay, .blocks = blocks_of(&p->weight),
         .span_shift = p->weight.span_shift - ARENA_TILE_LOG2, .tiles = GROUP_TILES,
         .beta1 = (float)p->beta1, .beta2 = (float)p->beta2,
         .one_minus_beta1 = (float)(1 - p->beta1), .one_minus_beta2 = (float)(1 - p->beta2),

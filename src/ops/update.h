@@ -7,7 +7,7 @@
 
 #include "vk/sequence.h"
 
-// One fp32 arena as these kernels see it.
+// One arena as these kernels see it: fp32 unless said otherwise.
 struct op_arena {
     vk_addr table;       // addresses of the spans (vk_arena.table)
     uint32_t span_shift; // log2 of elements in a span
@@ -39,6 +39,31 @@ struct op_adamw {
     float epsilon, weight_decay;
 };
 void op_adamw(struct vk_seq *s, const struct op_adamw *p);
+
+// The same with the moments in 8 bits, block by block, after Dettmers et al. (arXiv 2110.02861). A
+// block of 256 elements has two scales, its largest |m| and its largest sqrt(v); an element has two
+// codes of a byte, of which m is scale sign(k) (|k| / 127)^4, k in two's complement, and sqrt(v) is
+// scale (k / 255)^4. So relative steps grow slowly from the scale down to 2e-10 of it. Codes are
+// the nearest by the fourth root, without randomness; of codes below 4, m takes the lower and v the
+// higher sooner, and a v that is not 0 never falls to 0. The step itself is made with the new
+// moments before they are rounded.
+//
+// The paper's own code is a table of 256 values whose precision shrinks with each power of ten.
+// Over 600 steps of normal noise the sum of the steps was off by 3 to 44% with it, even with its v
+// kept from 0 (else elements whose v fell to 0 took steps of thousands), and by less with this in
+// every case tried, while this needs no table.
+struct op_adamw_8bit {
+    struct op_arena weight, grad;
+    struct op_arena m, v; // of codes: op_code_arena_of()
+    vk_addr scales;       // two floats a block: of m, of sqrt(v)
+    vk_addr step, results, decay;
+    double beta1, beta2;
+    float epsilon, weight_decay;
+};
+void op_adamw_8bit(struct vk_seq *s, const struct op_adamw_8bit *p);
+// An arena of one byte an element, all of it in use.
+struct op_arena op_code_arena_of(const struct vk_arena *arena);
+#define OP_ADAMW_8BIT_SCALE_BYTES 8 // of a block's scales
 
 // Reference update of TR-DPO (arXiv 2404.09656): ref = alpha * policy + (1 - alpha) * ref over the
 // whole arena in one dispatch; alpha = 1 copies bit for bit. Also adds 1 to

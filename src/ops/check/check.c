@@ -9,9 +9,9 @@
 
 #define ARENA_BYTES ((uint64_t)768 << 20)
 
-static const struct check_table *const tables[] = {&check_rows,      &check_move,  &check_linear,
-                                                   &check_attention, &check_head,  &check_pref,
-                                                   &check_loss,      &check_update};
+static const struct check_table *const tables[] = {
+    &check_rows, &check_move, &check_linear, &check_attention, &check_head,
+    &check_pref, &check_loss, &check_update, &check_adamw_8bit};
 #define TABLES (sizeof tables / sizeof *tables)
 
 const char *op_check_name(size_t index)
