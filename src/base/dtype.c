@@ -9,7 +9,7 @@
 
 size_t dtype_size(enum dtype type)
 {
-    return type == DTYPE_F32 ? 4 : 2;
+    return type == DTYPE_F32 ? 4 : type == DTYPE_U8 ? 1 : 2;
 }
 
 const char *dtype_name(enum dtype type)
@@ -21,6 +21,8 @@ const char *dtype_name(enum dtype type)
         return "F16";
     case DTYPE_BF16:
         return "BF16";
+    case DTYPE_U8:
+        return "U8";
     }
     return "unknown";
 }
@@ -85,6 +87,11 @@ static inline uint16_t bf16_encode(float value)
     return (uint16_t)((bits & 0x7FFFFFFF) > UINT32_C(0x7F800000) ? nan : rounded);
 }
 
+static inline uint8_t u8_encode(float value)
+{
+    return (uint8_t)(value >= 255 ? 255 : value > 0 ? value + 0.5f : 0);
+}
+
 float dtype_from_f16(uint16_t bits)
 {
     return f16_decode(bits);
@@ -126,6 +133,10 @@ void dtype_decode(float *dst, const void *src, enum dtype type, size_t count)
             to[i] = bf16_decode(half);
         }
         return;
+    case DTYPE_U8:
+        for (size_t i = 0; i < count; i++)
+            to[i] = from[i];
+        return;
     }
     CHECK(!"a known dtype");
 }
@@ -150,6 +161,10 @@ void dtype_encode(void *dst, const float *src, enum dtype type, size_t count)
             half = bf16_encode(from[i]);
             memcpy(to + 2 * i, &half, 2);
         }
+        return;
+    case DTYPE_U8:
+        for (size_t i = 0; i < count; i++)
+            to[i] = u8_encode(from[i]);
         return;
     }
     CHECK(!"a known dtype");

@@ -5,10 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum dtype { DTYPE_F32, DTYPE_F16, DTYPE_BF16 };
+// U8 holds whole numbers from 0 to 255 (the nearest, NaN as 0): codes, which no weights are in.
+enum dtype { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_U8 };
 
 size_t dtype_size(enum dtype type);      // bytes of an element
-const char *dtype_name(enum dtype type); // "F32", "F16", "BF16": safetensors' names
+const char *dtype_name(enum dtype type); // "F32", "F16", "BF16", "U8": safetensors' names
 
 float dtype_from_f16(uint16_t bits);
 float dtype_from_bf16(uint16_t bits);

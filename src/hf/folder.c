@@ -28,6 +28,7 @@ static const char *config_name(enum dtype dtype)
     case DTYPE_BF16:
         return "bfloat16";
     case DTYPE_F32:
+    case DTYPE_U8: // of codes, not of models
         break;
     }
     return "float32";

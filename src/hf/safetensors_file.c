@@ -21,7 +21,7 @@ static const struct {
     {"F8_E5M2", 8},     {"F8_E8M0", 8},     {"F4", 4},    {"F6_E2M3", 6}, {"F6_E3M2", 6},
     {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8},
 };
-static const enum dtype own_dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+static const enum dtype own_dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_U8};
 
 // A tensor's range in the data, for the check that the ranges tile it.
 struct range {

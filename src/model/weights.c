@@ -105,6 +105,11 @@ static bool check_shape(const struct model_tensor *t, const struct hf_tensor *so
 static bool load_tensor(struct model_weights *w, const struct model_tensor *t,
                         const struct hf_tensor *source, float *chunk)
 {
+    if (source->dtype == DTYPE_U8)
+        return err_user(
+            "%s: tensor '%s' is of U8, codes of a quantised model: get the model in F32, "
+            "F16 or BF16",
+            source->file, source->name);
     if (!check_shape(t, source)) return false;
     size_t element = dtype_size(source->dtype);
     for (uint64_t first = 0; first < t->count; first += CHUNK) {

@@ -71,7 +71,9 @@ static bool write_weights(struct train_run *run, const char *dir)
     char *reference = file_join(dir, "reference.safetensors");
     char *scores = file_join(dir, "start_logps.safetensors");
     const struct model_weights_part moments[] = {{&run->m, "exp_avg."}, {&run->v, "exp_avg_sq."}};
-    bool ok = model_weights_save(moments, 2, optimizer, DTYPE_F32, NULL);
+    bool ok = run->config->optim == TRAIN_ADAMW_8BIT
+                  ? train_codes_save(&run->codes, optimizer)
+                  : model_weights_save(moments, 2, optimizer, DTYPE_F32, NULL);
     if (ok && run->has_ref) {
         const struct model_weights_part ref = {train_run_reference(run), ""};
         ok = ref.weights && model_weights_save(&ref, 1, reference, DTYPE_F32, NULL);
@@ -242,9 +244,12 @@ static bool load_weights(struct train_run *run, const char *dir)
     char *optimizer = file_join(dir, "optimizer.safetensors");
     char *reference = file_join(dir, "reference.safetensors");
     char *scores = file_join(dir, "start_logps.safetensors");
-    bool ok = model_weights_load(&run->policy, dir, "") &&
-              model_weights_load(&run->m, optimizer, "exp_avg.") &&
-              model_weights_load(&run->v, optimizer, "exp_avg_sq.");
+    bool coded = run->config->optim == TRAIN_ADAMW_8BIT;
+    bool ok = train_codes_check_kind(&run->layout, optimizer, coded) &&
+              model_weights_load(&run->policy, dir, "") &&
+              (coded ? train_codes_load(&run->codes, optimizer)
+                     : model_weights_load(&run->m, optimizer, "exp_avg.") &&
+                           model_weights_load(&run->v, optimizer, "exp_avg_sq."));
     if (run->has_ref)
         ok = ok && model_weights_load(run->offloaded ? &run->grad : &run->ref, reference, "") &&
              (!run->offloaded || train_offload_keep(&run->offload));

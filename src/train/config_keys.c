@@ -45,6 +45,8 @@
     "apo_down|aot|aot_unpaired|discopop|sft|kto_pair|simpo|orpo|kto|apo_zero_unpaired|alphapo"
 #define SCHEDULES                                                                                  \
     "linear|cosine|constant|constant_with_warmup|cosine_with_min_lr|warmup_stable_decay"
+// In the order of enum train_optim; then other names, as in train_config_resolve().
+#define OPTIMISERS "adamw|adamw_8bit|adamw_torch|adamw_torch_fused|adamw_bnb_8bit"
 #define CURVES "linear|cosine|1-sqrt"
 
 // One line a key.
@@ -96,6 +98,7 @@ const struct train_key train_keys[] = {
     CHOICE(decay_type, "cosine", CURVES, "warmup_stable_decay: course of the decay", TRL),
     NUMBER(min_lr_ratio, "0", 0, 1, "warmup_stable_decay: lowest rate as a share of learning_rate", TRL),
     NUMBER(num_cycles, "0.5", 0, 1e6, "cosine schedules: waves; 0.5 goes down once", TRL),
+    CHOICE(optim, "adamw", OPTIMISERS, "AdamW with its moments in fp32, or in 8 bits; the longer names are others' for these", TRL),
     NUMBER(adam_beta1, "0.9", 0, 0.9999999, "decay of AdamW's first moment", TRL),
     NUMBER(adam_beta2, "0.999", 0, 0.9999999, "decay of AdamW's second moment", TRL),
     NUMBER(adam_epsilon, "1e-8", 1e-20, 1, "AdamW's epsilon", TRL),
@@ -133,7 +136,7 @@ static const struct {
     {"model_name_or_path", "Model and data"},
     {"num_train_epochs", "Steps and batches"},
     {"learning_rate", "Learning rate"},
-    {"adam_beta1", "Optimiser"},
+    {"optim", "Optimiser"},
     {"eval_dataset_name", "Evaluation"},
     {"logging_steps", "Logging and checkpoints"},
 };
@@ -157,7 +160,6 @@ static const struct train_foreign_key foreign_keys[] = {
     {"lora_alpha", "*", NULL},
     {"lora_target_modules", "*", NULL},
     {"use_rslora", "*", NULL},
-    {"optim", "adamw|adamw_torch|adamw_torch_fused", "the optimiser is AdamW"},
     {"report_to", "none", "metrics go to metrics.jsonl in output_dir"},
     {"save_strategy", "steps", "give save_steps (0: at the end only)"},
     {"logging_strategy", "steps", "give logging_steps"},

@@ -10,6 +10,11 @@
 // for simpo with cpo_alpha 0.
 #define TRAIN_ALPHAPO 21
 
+// The same of `optim`, behind enum train_optim: names that transformers has for the two.
+#define TRAIN_ADAMW_TORCH 2
+#define TRAIN_ADAMW_TORCH_FUSED 3
+#define TRAIN_ADAMW_BNB_8BIT 4
+
 struct train_foreign_key {
     const char *name;
     const char *accepted; // "a|b", or "*"

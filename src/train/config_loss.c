@@ -23,6 +23,9 @@ void train_config_resolve(struct train_config *c)
         c->loss_type[0] = PREF_SIMPO;
         c->cpo_alpha = 0;
     }
+    if (c->optim == TRAIN_ADAMW_TORCH || c->optim == TRAIN_ADAMW_TORCH_FUSED)
+        c->optim = TRAIN_ADAMW;
+    if (c->optim == TRAIN_ADAMW_BNB_8BIT) c->optim = TRAIN_ADAMW_8BIT;
     if (!c->sync_ref_model_given && !train_config_has_reference(c)) c->sync_ref_model = false;
     if (c->precompute_ref_log_probs && c->ref_offload == TRAIN_OFFLOAD_AUTO)
         c->ref_offload = TRAIN_OFFLOAD_ON;

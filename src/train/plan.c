@@ -22,6 +22,7 @@ static bool refuse(const struct train_run *run, uint64_t total, uint64_t availab
         run->config->token_budget ? " or token_budget" : "",
         run->recompute ? "" : ", set gradient_checkpointing: on",
         run->has_ref && !run->offloaded ? ", set ref_offload: on" : "",
+        run->config->optim == TRAIN_ADAMW ? ", set optim: adamw_8bit" : "",
         run->generation.prompts.ids.count ? ", shorten eval_prompts" : "");
 }
 
@@ -101,16 +102,21 @@ static void tell(const struct train_run *run, uint64_t weights, uint64_t kept)
                  train_window_length(run) == 1 ? "" : "s");
 }
 
+// Entries of the plan that grow with the model alone: the first ones.
+#define OF_WEIGHTS 4
+
 bool train_plan_check(struct train_run *run)
 {
     uint64_t weights = model_weights_bytes(&run->layout), activations[2], step_data, generation;
     if (!measure(run, activations, &step_data) ||
         !train_generation_bytes(&run->generation, &run->layout, run->device, &generation))
         return false;
+    uint64_t moments =
+        run->config->optim == TRAIN_ADAMW_8BIT ? train_codes_bytes(&run->layout) : 2 * weights;
     struct entry entries[] = {
         {"policy", weights},
         {"gradient", weights},
-        {"AdamW moments", 2 * weights},
+        {"AdamW moments", moments},
         {"reference", run->has_ref ? weights : 0},
         {"activations", activations[0]},
         {"generation", generation},
@@ -140,9 +146,13 @@ bool train_plan_check(struct train_run *run)
             str_appendf(&line, "%s%s %s", line.len ? ", " : "", entries[i].name,
                         str_bytes(bytes, entries[i].bytes));
     }
+    uint64_t of_weights = 0;
+    for (size_t i = 0; i < OF_WEIGHTS; i++)
+        of_weights += entries[i].bytes;
     char all[32], free_bytes[32];
-    log_info("memory: %s of %s: %s", str_bytes(all, total), str_bytes(free_bytes, available),
-             str_text(&line));
+    log_info("memory: %s of %s: %s; %.2f bytes a parameter before activations",
+             str_bytes(all, total), str_bytes(free_bytes, available), str_text(&line),
+             (double)of_weights / (double)run->layout.parameters);
     str_finish(&line);
     tell(run, weights, kept);
     return total <= available || refuse(run, total, available, entries[4].bytes);

@@ -34,7 +34,9 @@ struct train_run {
     struct hf_tokenizer *tokenizer;
     struct data_set train, eval; // eval.rows.count 0: none
     struct model_layout layout;
-    struct model_weights policy, ref, grad, m, v;
+    struct model_weights policy, ref, grad;
+    struct model_weights m, v; // AdamW's moments; with optim: adamw_8bit they are
+    struct train_codes codes;  // these
     bool has_ref;
     bool recompute;                 // gradient checkpointing
     bool offloaded;                 // the reference visits the device; `ref` is empty

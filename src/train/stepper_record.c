@@ -167,6 +167,24 @@ static void record_score_pass(struct vk_seq *s, void *ctx)
                      st->batch.sequences, st->batch.scored);
 }
 
+static void record_adamw_8bit(struct vk_seq *s, const struct train_stepper *st,
+                              struct op_arena grad)
+{
+    const struct train_config *c = st->p.config;
+    op_adamw_8bit(s, &(struct op_adamw_8bit){.weight = op_arena_of(&st->p.policy->arena),
+                                             .grad = grad,
+                                             .m = op_code_arena_of(&st->p.codes->m),
+                                             .v = op_code_arena_of(&st->p.codes->v),
+                                             .scales = st->p.codes->scales_at,
+                                             .step = st->values,
+                                             .results = st->results,
+                                             .decay = st->decay,
+                                             .beta1 = c->adam_beta1,
+                                             .beta2 = c->adam_beta2,
+                                             .epsilon = (float)c->adam_epsilon,
+                                             .weight_decay = (float)c->weight_decay});
+}
+
 static void record_optimise(struct vk_seq *s, void *ctx)
 {
     struct train_stepper *st = ctx;
@@ -176,17 +194,20 @@ static void record_optimise(struct vk_seq *s, void *ctx)
                                            .results = st->results,
                                            .partial = st->partial,
                                            .max_norm = (float)c->max_grad_norm});
-    op_adamw(s, &(struct op_adamw){.weight = op_arena_of(&st->p.policy->arena),
-                                   .grad = grad,
-                                   .m = op_arena_of(&st->p.m->arena),
-                                   .v = op_arena_of(&st->p.v->arena),
-                                   .step = st->values,
-                                   .results = st->results,
-                                   .decay = st->decay,
-                                   .beta1 = c->adam_beta1,
-                                   .beta2 = c->adam_beta2,
-                                   .epsilon = (float)c->adam_epsilon,
-                                   .weight_decay = (float)c->weight_decay});
+    if (st->p.codes)
+        record_adamw_8bit(s, st, grad);
+    else
+        op_adamw(s, &(struct op_adamw){.weight = op_arena_of(&st->p.policy->arena),
+                                       .grad = grad,
+                                       .m = op_arena_of(&st->p.m->arena),
+                                       .v = op_arena_of(&st->p.v->arena),
+                                       .step = st->values,
+                                       .results = st->results,
+                                       .decay = st->decay,
+                                       .beta1 = c->adam_beta1,
+                                       .beta2 = c->adam_beta2,
+                                       .epsilon = (float)c->adam_epsilon,
+                                       .weight_decay = (float)c->weight_decay});
 }
 
 static void record_ref_update(struct vk_seq *s, void *ctx)

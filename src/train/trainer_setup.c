@@ -152,8 +152,10 @@ static bool make_weights(struct train_run *run)
            (!run->has_ref || run->offloaded ||
             model_weights_init(&run->ref, d, layout, "reference")) &&
            model_weights_init(&run->grad, d, layout, "gradient") &&
-           model_weights_init(&run->m, d, layout, "first moment") &&
-           model_weights_init(&run->v, d, layout, "second moment");
+           (run->config->optim == TRAIN_ADAMW_8BIT
+                ? train_codes_init(&run->codes, d, layout)
+                : model_weights_init(&run->m, d, layout, "first moment") &&
+                      model_weights_init(&run->v, d, layout, "second moment"));
 }
 
 static bool load_start(struct train_run *run)
@@ -207,6 +209,7 @@ static bool score_start(struct train_run *run)
 
 struct train_stepper_params train_run_stepper_params(struct train_run *run)
 {
+    bool coded = run->config->optim == TRAIN_ADAMW_8BIT;
     return (struct train_stepper_params){.device = run->device,
                                          .config = run->config,
                                          .layout = &run->layout,
@@ -216,8 +219,9 @@ struct train_stepper_params train_run_stepper_params(struct train_run *run)
                                                                  : &run->ref,
                                          .offload = run->offloaded ? &run->offload : NULL,
                                          .grad = &run->grad,
-                                         .m = &run->m,
-                                         .v = &run->v,
+                                         .m = coded ? NULL : &run->m,
+                                         .v = coded ? NULL : &run->v,
+                                         .codes = coded ? &run->codes : NULL,
                                          .recompute = run->recompute,
                                          .tokens = run->token_budget,
                                          .rows = run->rows_at_once};
@@ -257,6 +261,7 @@ void train_run_finish(struct train_run *run)
     struct model_weights *all[] = {&run->policy, &run->ref, &run->grad, &run->m, &run->v};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         model_weights_finish(all[i]);
+    train_codes_finish(&run->codes);
     model_layout_finish(&run->layout);
     train_scores_finish(&run->start_train);
     train_scores_finish(&run->start_eval);

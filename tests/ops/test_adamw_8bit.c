@@ -1,5 +1,5 @@
-// AdamW with moments in 8 bits against AdamW with exact ones, both by the double reference: what the
-// rounding of the moments costs.
+// AdamW with moments in 8 bits against AdamW with exact ones, both by the double reference: what
+// the rounding of the moments costs.
 #include "gradient.h"
 #include "ops/ref.h"
 
@@ -112,7 +112,8 @@ static void descend(double decades, double noise, double tolerance)
         }
         step(&p, exact, coded, t, 0.02 * (1 - (t - 1) / (double)STEPS));
     }
-    double fell = start - loss_of(&q, p.exact_w), off = loss_of(&q, p.coded_w) - loss_of(&q, p.exact_w);
+    double fell = start - loss_of(&q, p.exact_w),
+           off = loss_of(&q, p.coded_w) - loss_of(&q, p.exact_w);
     double change = 0, apart = 0;
     for (size_t i = 0; i < N; i++) {
         change += p.exact_w[i] * p.exact_w[i];

@@ -111,6 +111,12 @@ static void without_reference(void **state)
     resume_after_each("method", "cpo", "1", 6);
 }
 
+static void moments_in_8_bits(void **state)
+{
+    (void)state;
+    resume_after_each("optim", "adamw_bnb_8bit", "1", 2);
+}
+
 // Stopped on request, at every step in turn, the evaluation that is due then included.
 static void stopped_and_resumed(void **state)
 {
@@ -212,6 +218,61 @@ static void damaged_checkpoints(void **state)
 #undef DAMAGED
 }
 
+// Byte `at` of the data of optimizer.safetensors, or, where negative, from its end.
+static void damage_moments(long at, const char *bytes, size_t count)
+{
+    const char *path = SCRATCH "/cut/checkpoint-2/optimizer.safetensors";
+    size_t len;
+    char *file = file_read(path, 0, &len);
+    REQUIRE(file);
+    uint64_t header = 0;
+    for (int i = 0; i < 8; i++)
+        header |= (uint64_t)(unsigned char)file[i] << 8 * i;
+    memcpy(at < 0 ? file + len + at : file + 8 + header + at, bytes, count);
+    REQUIRE(file_write_whole(path, file, len));
+    mem_free(file);
+}
+
+// Moments of the other kind, and codes and scales that cannot be.
+static void moments_that_do_not_fit(void **state)
+{
+    (void)state;
+    struct train_config c;
+    const char *made = SCRATCH "/coded", *cut = SCRATCH "/cut", *metrics = SCRATCH "/kept.jsonl";
+    const char *const kinds[] = {"adamw", "adamw_8bit"};
+    for (int k = 0; k < 2; k++) {
+        REQUIRE(file_remove_tree(made));
+        RUNNING_CONFIG(&c, made, "max_steps", "2", "optim", kinds[k]);
+        assert_int_equal(running_go(&c, device, 0), TRAIN_FINISHED);
+        train_config_finish(&c);
+        REQUIRE(file_remove(metrics));
+        REQUIRE(file_copy(scratch("coded/metrics.jsonl"), metrics));
+        running_copy(made, cut);
+        RUNNING_CONFIG(&c, cut, "max_steps", "4", "resume_from_checkpoint", "true", "optim",
+                       kinds[1 - k]);
+        expect_refusal(metrics, &c, "checkpoint-2/optimizer.safetensors",
+                       k ? "moments in 8 bits, but optim is adamw: go on with optim: adamw_8bit"
+                         : "moments in fp32, but optim is adamw_8bit: go on with optim: adamw,");
+    }
+    static const struct {
+        long at;
+        const char *bytes;
+        size_t count;
+        const char *says;
+    } cases[] = {{5, "\x80", 1, "holds what is no code at element 5"},
+                 {-8, "\0\0\x80\x7f", 4, "'scales' holds inf"},
+                 {-4, "\0\0\xc0\xff", 4, "'scales' holds"},
+                 {-4, "\0\0\x80\xbf", 4, "'scales' holds -1"},
+                 {-4, "\0\0\0\x7f", 4, "'scales' holds 1.7"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        running_copy(made, cut);
+        damage_moments(cases[i].at, cases[i].bytes, cases[i].count);
+        RUNNING_CONFIG(&c, cut, "max_steps", "4", "resume_from_checkpoint", "true", "optim",
+                       "adamw_8bit");
+        expect_refusal(metrics, &c, "checkpoint-2/optimizer.safetensors", cases[i].says);
+    }
+}
+
 // A changed setting is told, since the run is then not what it would have been.
 static void changed_settings_are_told(void **state)
 {
@@ -257,8 +318,10 @@ int main(void)
         cmocka_unit_test(unpaired),
         cmocka_unit_test(across_the_batch),
         cmocka_unit_test(without_reference),
+        cmocka_unit_test(moments_in_8_bits),
         cmocka_unit_test(stopped_and_resumed),
         cmocka_unit_test(damaged_checkpoints),
+        cmocka_unit_test(moments_that_do_not_fit),
         cmocka_unit_test(changed_settings_are_told),
     };
     if (device_skip()) return device_skip();

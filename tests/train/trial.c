@@ -77,8 +77,13 @@ void trial_open(struct trial *t, struct vk_device *device, const struct trial_pa
     fixture_weights(&t->f, &t->policy, "");
     fixture_weights(&t->f, &t->ref, p->ref ? p->ref : "");
     fixture_weights(&t->f, &t->grad, NULL);
-    fixture_weights(&t->f, &t->m, NULL);
-    fixture_weights(&t->f, &t->v, NULL);
+    bool coded = t->config.optim == TRAIN_ADAMW_8BIT;
+    if (coded)
+        REQUIRE(train_codes_init(&t->codes, device, &t->f.layout));
+    else {
+        fixture_weights(&t->f, &t->m, NULL);
+        fixture_weights(&t->f, &t->v, NULL);
+    }
     t->stepper = train_stepper_create(&(struct train_stepper_params){
         .device = device,
         .config = &t->config,
@@ -86,8 +91,9 @@ void trial_open(struct trial *t, struct vk_device *device, const struct trial_pa
         .policy = &t->policy,
         .ref = train_config_has_reference(&t->config) ? &t->ref : NULL,
         .grad = &t->grad,
-        .m = &t->m,
-        .v = &t->v,
+        .m = coded ? NULL : &t->m,
+        .v = coded ? NULL : &t->v,
+        .codes = coded ? &t->codes : NULL,
         .tokens = p->tokens ? p->tokens : 2048,
         .rows = TRIAL_ROWS});
     REQUIRE(t->stepper);
@@ -99,6 +105,7 @@ void trial_close(struct trial *t)
     train_stepper_destroy(t->stepper);
     for (size_t i = 0; i < 5; i++)
         model_weights_finish(all[i]);
+    train_codes_finish(&t->codes);
     train_config_finish(&t->config);
     fixture_close(&t->f);
 }

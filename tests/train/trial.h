@@ -14,7 +14,9 @@
 struct trial {
     struct fixture f;
     struct train_config config;
-    struct model_weights policy, ref, grad, m, v;
+    struct model_weights policy, ref, grad;
+    struct model_weights m, v; // with optim: adamw_8bit empty
+    struct train_codes codes;  // of optim: adamw_8bit
     struct train_stepper *stepper;
     struct train_schedule_plan schedule;
     union train_row_metrics rows[TRIAL_ROWS]; // of the step last done
