@@ -170,9 +170,28 @@ static void arrays(void **state)
     mem_free(bytes);
 }
 
+static void test_bytes(void **state)
+{
+    (void)state;
+    static const float values[] = {0, 1, 127.4f, 127.6f, 254.9f, 255, 300, -1, INFINITY, NAN};
+    static const uint8_t want[] = {0, 1, 127, 128, 255, 255, 255, 0, 255, 0};
+    uint8_t out[10], all[256];
+    float decoded[256];
+    dtype_encode(out, values, DTYPE_U8, 10);
+    assert_memory_equal(out, want, 10);
+    for (int i = 0; i < 256; i++)
+        all[i] = (uint8_t)i;
+    dtype_decode(decoded, all, DTYPE_U8, 256);
+    for (int i = 0; i < 256; i++)
+        assert_true(decoded[i] == (float)i);
+    assert_int_equal(dtype_size(DTYPE_U8), 1);
+    assert_string_equal(dtype_name(DTYPE_U8), "U8");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bytes),
         cmocka_unit_test(decode_every_value),
         cmocka_unit_test(round_trip_every_value),
         cmocka_unit_test(round_at_every_boundary),

@@ -166,7 +166,7 @@ static void keys_of_trl(void **state)
     struct train_config *c = *state;
     static const char *const fine[][2] = {{"dtype", "float32"},   {"bf16", "false"},
                                           {"use_peft", "false"},  {"lora_r", "64"},
-                                          {"report_to", "none"},  {"optim", "adamw_torch"},
+                                          {"report_to", "none"},  {"disable_dropout", "true"},
                                           {"use_rslora", "true"}, {"lora_alpha", "7"}};
     static const char *const refused[][2] = {{"dtype", "bfloat16"},  {"bf16", "true"},
                                              {"use_peft", "true"},   {"save_strategy", "epoch"},
@@ -179,6 +179,27 @@ static void keys_of_trl(void **state)
         assert_false(train_config_set(c, refused[i][0], refused[i][1], "test"));
         EXPECT_USER_ERROR("test", refused[i][0], refused[i][1], "not available");
     }
+}
+
+static void names_of_optimisers(void **state)
+{
+    struct train_config *c = *state;
+    static const struct {
+        const char *name;
+        enum train_optim is;
+    } names[] = {{"adamw", TRAIN_ADAMW},
+                 {"adamw_8bit", TRAIN_ADAMW_8BIT},
+                 {"adamw_torch", TRAIN_ADAMW},
+                 {"adamw_torch_fused", TRAIN_ADAMW},
+                 {"adamw_bnb_8bit", TRAIN_ADAMW_8BIT}};
+    assert_int_equal(c->optim, TRAIN_ADAMW);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        REQUIRE(train_config_set(c, "optim", names[i].name, "test"));
+        train_config_resolve(c);
+        assert_int_equal(c->optim, names[i].is);
+    }
+    assert_false(train_config_set(c, "optim", "sgd", "test"));
+    EXPECT_USER_ERROR("optim", "sgd", "adamw_8bit");
 }
 
 // ---- files ----
@@ -510,6 +531,7 @@ int main(void)
         TEST(checkpointing_is_a_boolean_too),
         TEST(unknown_keys_get_suggestions),
         TEST(keys_of_trl),
+        TEST(names_of_optimisers),
         TEST(file_of_yaml),
         TEST(file_of_json),
         TEST(empty_files),

@@ -336,10 +336,14 @@ static void the_log_tells_all(void **state)
     RUNNING_CONFIG(&c, dir, "max_steps", "2");
     assert_int_equal(running_go(&c, device, 0), TRAIN_FINISHED);
     char *log = log_of(dir);
-    static const char *const told[] = {"16 rows",   "ref_model_sync_steps is 512, but",
-                                       "memory: ",  "scoring 16 training rows",
-                                       "[[",        "self-check passed",
-                                       "step 1/2 ", "done: 2 steps"};
+    static const char *const told[] = {"16 rows",
+                                       "ref_model_sync_steps is 512, but",
+                                       "bytes a parameter",
+                                       "scoring 16 training rows",
+                                       "[[",
+                                       "self-check passed",
+                                       "step 1/2 ",
+                                       "done: 2 steps"};
     const char *at = log;
     for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
         at = strstr(at, told[i]);
