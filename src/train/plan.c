@@ -16,7 +16,7 @@ static bool refuse(const struct train_run *run, uint64_t total, uint64_t availab
     char need[32], have[32], act[32];
     return err_user(
         "this run needs %s of device memory, but %s has %s free. Activations take %s of it: "
-        "lower max_length (%lld)%s%s%s%s, or choose a smaller model or another --device",
+        "lower max_length (%lld)%s%s%s%s%s, or choose a smaller model or another --device",
         str_bytes(need, total), vk_device_caps(run->device)->name, str_bytes(have, available),
         str_bytes(act, activations), (long long)run->config->max_length,
         run->config->token_budget ? " or token_budget" : "",
@@ -146,13 +146,10 @@ bool train_plan_check(struct train_run *run)
             str_appendf(&line, "%s%s %s", line.len ? ", " : "", entries[i].name,
                         str_bytes(bytes, entries[i].bytes));
     }
-    uint64_t of_weights = 0;
-    for (size_t i = 0; i < OF_WEIGHTS; i++)
-        of_weights += entries[i].bytes;
     char all[32], free_bytes[32];
     log_info("memory: %s of %s: %s; %.2f bytes a parameter before activations",
              str_bytes(all, total), str_bytes(free_bytes, available), str_text(&line),
-             (double)of_weights / (double)run->layout.parameters);
+             (double)sum(entries, OF_WEIGHTS) / (double)run->layout.parameters);
     str_finish(&line);
     tell(run, weights, kept);
     return total <= available || refuse(run, total, available, entries[4].bytes);

@@ -26,12 +26,12 @@ struct train_stepper_params {
     // policy takes its place.
     struct model_weights *ref;
     struct train_offloaded *offload; // where the reference only visits `ref`, the gradient's arena
-    struct model_weights *grad;  // NULL: no training, scoring and evaluation only
-    struct model_weights *m, *v; // of training: AdamW's moments, in fp32
-    struct train_codes *codes;   // or these, in 8 bits
-    bool recompute;              // gradient checkpointing: less memory, the same bits
-    uint32_t tokens;             // T of a pass; holds the longest row
-    uint32_t rows;               // rows of a step, or of a call of evaluate or score, at most
+    struct model_weights *grad;      // NULL: no training, scoring and evaluation only
+    struct model_weights *m, *v;     // of training: AdamW's moments, in fp32
+    struct train_codes *codes;       // or these, in 8 bits
+    bool recompute;                  // gradient checkpointing: less memory, the same bits
+    uint32_t tokens;                 // T of a pass; holds the longest row
+    uint32_t rows;                   // rows of a step, or of a call of evaluate or score, at most
 };
 
 // Bytes of the arenas beside the weights: activations and scratch; step data and host buffers.

@@ -178,7 +178,7 @@ static void several_arenas_in_a_file(void **state)
 // What a file is to hold of the fixture's tensors, and how one of them is to differ.
 struct edit {
     const char *tensor; // NULL: none
-    enum { DROP, TURN, WIDEN, POISON_NAN, POISON_INFINITY } how;
+    enum { DROP, TURN, WIDEN, CODES, POISON_NAN, POISON_INFINITY } how;
 };
 
 // Writes the fixture's tensors with numbers first, first + step, ... into a file.
@@ -197,6 +197,7 @@ static void write_part(const struct fixture *f, const char *path, size_t first, 
         decls[n] = (struct hf_tensor_decl){.name = t->name, .dtype = DTYPE_F32, .dims = t->dims};
         for (int d = 0; d < t->dims; d++)
             decls[n].shape[d] = t->shape[edited && edit->how == TURN ? t->dims - 1 - d : d];
+        if (edited && edit->how == CODES) decls[n].dtype = DTYPE_U8;
         if (edited && edit->how == WIDEN) decls[n].shape[decls[n].dims++] = 1;
         from[n++] = t;
     }
@@ -229,6 +230,7 @@ static void damaged_files(void **state)
         {{"model.layers.1.mlp.up_proj.weight", DROP}, "is missing"},
         {{"model.layers.0.mlp.down_proj.weight", TURN}, "shape ["},
         {{"model.norm.weight", WIDEN}, "shape ["},
+        {{"model.layers.0.mlp.up_proj.weight", CODES}, "is of U8"},
         {{"model.embed_tokens.weight", POISON_NAN}, "holds NaN at element 7"},
         {{"model.layers.1.self_attn.o_proj.weight", POISON_INFINITY},
          "holds infinity at element 7"},
