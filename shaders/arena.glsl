@@ -13,7 +13,7 @@
 #include "read_ahead.glsl"
 
 #ifdef CPU
-#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
+#include "pack_words.glsl"
 BUFFER_TYPE(u64, uint64_t, 8);
 #define VECTOR 2
 #define vector vec2
@@ -23,11 +23,11 @@ BUFFER_TYPE(u64, uint64_t, 8);
 #define place uint64_t
 place place_of(uvec2 span, uint block)
 {
-    return packUint2x32(span) + (uint64_t(block) << 10) + uint64_t(local_index * 8u);
+    return pack_words(span) + (uint64_t(block) << 10) + uint64_t(local_index * 8u);
 }
 
 uvec2 load_bits(place at, uint i) { return unpackUint2x32(u64(at + uint64_t(i * 8u)).v[0]); }
-void store_bits(place at, uint i, uvec2 bits) { u64(at + uint64_t(i * 8u)).v[0] = packUint2x32(bits); }
+void store_bits(place at, uint i, uvec2 bits) { u64(at + uint64_t(i * 8u)).v[0] = pack_words(bits); }
 
 #else
 #define VECTOR 4

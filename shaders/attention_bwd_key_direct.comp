@@ -10,7 +10,7 @@ ARGS(attention_bwd_key_args);
 void main()
 {
     uint group = args.heads / args.kv_heads, kv_head = gl_WorkGroupID.y;
-    uint rows = live_rows(args.live, args.rows);
+    uint rows = live_rows(args.live, uvec2(args.q), args.rows);
     uint tile = (args.first + gl_WorkGroupID.x) * OWN * local_size;
     if (tile >= rows)
         return;

@@ -9,7 +9,7 @@ ARGS(attention_bwd_query_args);
 void main()
 {
     uint group = args.heads / args.kv_heads, kv_head = gl_WorkGroupID.y;
-    uint items = live_rows(args.live, args.rows) * group;
+    uint items = live_rows(args.live, uvec2(args.q), args.rows) * group;
     uint tile = (args.first + gl_WorkGroupID.x) * TILE_OWN;
     if (tile >= items)
         return;

@@ -12,6 +12,7 @@
 #extension GL_KHR_shader_subgroup_ballot : require
 
 #include "attention.glsl"
+#include "pack_words.glsl"
 
 layout(constant_id = 1) const uint D = 64;    // head size
 layout(constant_id = 2) const uint CHUNK = 8; // a power of two, at most the subgroup size
@@ -26,7 +27,7 @@ BUFFER_TYPE(u64, uint64_t, 8);
 vec2 load_pair(f32 base, uint at) { return uintBitsToFloat(unpack32(u64(base).v[at / 2])); }
 void store_pair(f32 base, uint at, vec2 x)
 {
-    u64(base).v[at / 2] = packUint2x32(floatBitsToUint(x));
+    u64(base).v[at / 2] = pack_words(floatBitsToUint(x));
 }
 
 // The arrays' indices below must be constants when loops are unrolled: in memory, they would be
@@ -98,8 +99,10 @@ bool next_run(uvec4 ranges[OWN], uint from, out uint begin, out uint end)
     [[unroll]] for (uint r = 0; r < OWN; r++)
         begin = min(begin, next_slot(ranges[r], from));
     begin = subgroupMin(begin);
-    if (begin == NO_SLOT)
+    if (begin == NO_SLOT) {
+        begin = 0; // Mesa 26's CPU device still loads the rows of it, for nobody
         return false;
+    }
     [[unroll]] for (uint r = 0; r < OWN; r++)
         end = max(end, run_end(ranges[r], begin));
     end = subgroupMax(end);

@@ -9,7 +9,7 @@ ARGS(attention_fwd_args);
 void main()
 {
     uint group = args.heads / args.kv_heads, kv_head = gl_WorkGroupID.y;
-    uint items = live_rows(args.live, args.rows) * group;
+    uint items = live_rows(args.live, uvec2(args.q), args.rows) * group;
     uint tile = (args.first + gl_WorkGroupID.x) * OWN * local_size;
     if (tile >= items)
         return;

@@ -10,7 +10,7 @@ const uint BLOCK = 64;
 void main()
 {
     f32 x = args.x;
-    uint rows = live_rows(args.live, args.rows), cols = args.cols;
+    uint rows = live_rows(args.live, uvec2(args.x), args.rows), cols = args.cols;
     uint col = gl_WorkGroupID.x * local_size + local_index;
     if (col >= cols)
         return;

@@ -34,8 +34,25 @@ uint group_index() { return gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroup
 // False for address 0, which stands for an optional array that is not there.
 #define given(address) (uvec2(address) != uvec2(0))
 
-// Rows in use: what stands at `live`, at most `rows`; all of them where `live` is not given.
-uint live_rows(u32 live, uint rows) { return given(live) ? min(live.v[0], rows) : rows; }
+// The word at an address, or `otherwise` where it is not given. Then the load is made from `valid`,
+// any address that can be read: Mesa 26's CPU device makes a load from an address that all lanes share
+// even where the condition holds for none of them, and must not read at 0.
+uint word_or(u32 address, uvec2 valid, uint otherwise)
+{
+    uint word = u32(given(address) ? uvec2(address) : valid).v[0];
+    return given(address) ? word : otherwise;
+}
+
+// Rows in use: what stands at `live`, at most `rows`; all of them where `live` is not given. `valid`
+// as in word_or().
+uint live_rows(u32 live, uvec2 valid, uint rows) { return min(word_or(live, valid, rows), rows); }
+
+// The same of the part of the rows that begins with row `from`.
+uint live_rows_from(u32 live, uvec2 valid, uint from, uint rows)
+{
+    uint word = word_or(live, valid, 0xffffffffu);
+    return min(word > from ? word - from : 0u, rows);
+}
 
 // Workgroup reductions: the same result in every invocation, by a fixed order (the subgroup's own,
 // then subgroups by number), for workgroups of one subgroup or of whole subgroups of any size. To be

@@ -13,7 +13,7 @@ void main()
     u32 slots = args.unique_slots;
     uint cols = args.cols;
     row_part part = this_row_part(cols);
-    if (part.row >= live_rows(args.live, args.unique))
+    if (part.row >= live_rows(args.live, uvec2(args.unique_first), args.unique))
         return;
     uint to = args.unique_ids.v[part.row] * cols;
     uint first = args.unique_first.v[part.row], end = args.unique_first.v[part.row + 1u];

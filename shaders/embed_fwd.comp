@@ -11,7 +11,7 @@ void main()
     f32 x = args.x, weight = args.weight;
     uint cols = args.cols;
     row_part part = this_row_part(cols);
-    if (part.row >= live_rows(args.live, args.rows))
+    if (part.row >= live_rows(args.live, uvec2(args.ids), args.rows))
         return;
     uint to = part.row * cols, from = args.ids.v[part.row] * cols;
     READ_AHEAD(weight, from + part.begin, part.end - part.begin);

@@ -11,7 +11,7 @@ void main()
 {
     f32 y = args.y, x = args.x;
     row_part part = this_row_part(args.cols);
-    if (part.row >= live_rows(args.live, args.rows))
+    if (part.row >= live_rows(args.live, uvec2(args.x), args.rows))
         return;
 #ifdef SCATTER
     uint to = args.index.v[part.row] * args.y_stride, from = part.row * args.x_stride;

@@ -12,7 +12,7 @@ void main()
     u32 list = args.list;
     uint cols = args.cols;
     row_part part = this_row_part(cols);
-    if (part.row >= live_rows(args.live, args.rows))
+    if (part.row >= live_rows(args.live, uvec2(args.first), args.rows))
         return;
     uint to = part.row * cols;
     uint first = args.first.v[part.row], end = args.first.v[part.row + 1u];

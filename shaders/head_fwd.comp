@@ -10,12 +10,8 @@ ARGS(head_fwd_args);
 void main()
 {
     f32 z = args.logits;
-    uint vocab = args.vocab, row = group_index(), rows = args.rows;
-    if (given(args.live)) {
-        uint live = args.live.v[0];
-        rows = min(rows, live > args.live_from ? live - args.live_from : 0u);
-    }
-    if (row >= rows)
+    uint vocab = args.vocab, row = group_index();
+    if (row >= live_rows_from(args.live, uvec2(args.targets), args.live_from, args.rows))
         return;
     uint begin = row * vocab;
 

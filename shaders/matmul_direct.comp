@@ -15,6 +15,7 @@
 #extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
 #include "common.glsl"
 #include "matmul_bounds.glsl"
+#include "pack_words.glsl"
 
 layout(constant_id = 1) const uint TILE_ROWS = 64; // a multiple of 16
 layout(constant_id = 2) const bool PAIRS = true;   // y, bias and add take 64-bit words
@@ -35,7 +36,7 @@ void main()
     const uint lanes = local_size, lane = gl_SubgroupInvocationID;
     uint rows = args.rows, depth = args.depth, cols = args.cols, stride = args.y_stride;
     uint panel_depth = (depth + STEP - 1u) / STEP * STEP;
-    matmul_bounds(args.live, args.live_from, args.live_depth != 0u, rows, depth);
+    matmul_bounds(args.live, uvec2(args.a), args.live_from, args.live_depth != 0u, rows, depth);
     uint row = gl_WorkGroupID.y * TILE_ROWS, col = (gl_WorkGroupID.x * lanes + lane) * LANE_COLS;
     if (row >= rows)
         depth = 0u;
@@ -85,7 +86,7 @@ void main()
             if (in_use && col0) {
                 if (ADD)
                     sum += as_vec2(u64(add).v[at / 2u]);
-                u64(y).v[at / 2u] = packUint2x32(floatBitsToUint(sum));
+                u64(y).v[at / 2u] = pack_words(floatBitsToUint(sum));
             }
         } else {
             if (in_use && col0)

@@ -24,7 +24,7 @@ void main()
     f32 y = args.y, bias = args.bias, add = args.add;
     u64 a = u64(uvec2(args.a)), b = u64(uvec2(args.b));
     uint rows = args.rows, cols = args.cols, depth = args.depth, pairs = args.depth / 2u;
-    matmul_bounds(args.live, args.live_from, args.live_depth != 0u, rows, depth);
+    matmul_bounds(args.live, uvec2(args.a), args.live_from, args.live_depth != 0u, rows, depth);
     uint col = gl_WorkGroupID.x * lanes + lane, row = gl_WorkGroupID.y * TILE_ROWS;
     // Lanes without a column and rows out of use repeat the last one.
     uint b_at = min(col, cols - 1u) * (args.b_col / 2u);

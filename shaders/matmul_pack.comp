@@ -8,6 +8,7 @@
 #extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
 #include "common.glsl"
 #include "matmul_bounds.glsl"
+#include "pack_words.glsl"
 
 layout(constant_id = 1) const uint PANEL = 64;            // even
 layout(constant_id = 2) const bool PAIRS = true;          // the operand takes 64-bit words
@@ -53,7 +54,7 @@ void main()
     u64 to = u64(uvec2(args.to));
     uint outer = args.outer, depth = args.depth, stride = args.stride;
     uint panel_depth = (depth + MATMUL_DEPTH_STEP - 1u) / MATMUL_DEPTH_STEP * MATMUL_DEPTH_STEP;
-    matmul_bounds(args.live, args.live_from, args.live_depth != 0u, outer, depth);
+    matmul_bounds(args.live, uvec2(args.from), args.live_from, args.live_depth != 0u, outer, depth);
     uint first = gl_WorkGroupID.y * PANEL;
     uint to_at = first / 2u * panel_depth;
     // Panels and steps that the product will not read.
@@ -84,8 +85,8 @@ void main()
             vec2 w1 = turn ? vec2(v0[n].y, v1[n].y) : v1[n];
             uint at = ROWS ? k / 4u * (2u * PANEL) + o * 2u + k % 4u / 2u : k * o_pairs + o / 2u;
             if (k < end) {
-                to.v[to_at + at] = packUint2x32(floatBitsToUint(w0));
-                to.v[to_at + at + (ROWS ? 2u : o_pairs)] = packUint2x32(floatBitsToUint(w1));
+                to.v[to_at + at] = pack_words(floatBitsToUint(w0));
+                to.v[to_at + at + (ROWS ? 2u : o_pairs)] = pack_words(floatBitsToUint(w1));
             }
         }
     }

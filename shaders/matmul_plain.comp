@@ -14,7 +14,7 @@ void main()
     f32 y = args.y, a = args.a, b = args.b, bias = args.bias, add = args.add;
     uint rows = args.rows, cols = args.cols, depth = args.depth;
     uint a_row = args.a_row, a_col = args.a_col, b_row = args.b_row, b_col = args.b_col;
-    matmul_bounds(args.live, args.live_from, args.live_depth != 0u, rows, depth);
+    matmul_bounds(args.live, uvec2(args.a), args.live_from, args.live_depth != 0u, rows, depth);
     uint col = gl_WorkGroupID.x * local_size + local_index, row = gl_WorkGroupID.y * TILE_ROWS;
     if (row >= rows || col >= cols || depth == 0u)
         return;

@@ -80,7 +80,7 @@ void main()
     uint row = gl_WorkGroupID.y * TILE_ROWS, col = gl_WorkGroupID.x * TILE_COLS;
     uint k_begin = args.slice * gl_WorkGroupID.z;
     uint y_from = rows * cols * gl_WorkGroupID.z;
-    matmul_bounds(args.live, args.live_from, args.live_depth != 0u, rows, depth);
+    matmul_bounds(args.live, uvec2(args.a), args.live_from, args.live_depth != 0u, rows, depth);
     // All lanes alike: an empty sum changes nothing, but an empty slice must be there as zeros.
     if (row >= rows || (depth == 0u && args.slice == 0u))
         return;

@@ -11,7 +11,7 @@ void main()
     f32 y = args.y, partial = args.partial, bias = args.bias, add = args.add;
     uint rows = args.rows, cols = args.cols, slices = args.slices;
     uint size = rows * cols, depth = 1u, i = group_index() * local_size + local_index;
-    matmul_bounds(args.live, args.live_from, args.live_depth != 0u, rows, depth);
+    matmul_bounds(args.live, uvec2(args.partial), args.live_from, args.live_depth != 0u, rows, depth);
     if (depth == 0u || i >= rows * cols)
         return;
     float sum = 0.0;

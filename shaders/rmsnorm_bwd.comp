@@ -10,7 +10,7 @@ void main()
 {
     f32 dx = args.dx, dy = args.dy, x = args.x, w = args.w, add = args.add;
     uint row = group_index(), cols = args.cols, at = row * cols;
-    if (row >= live_rows(args.live, args.rows))
+    if (row >= live_rows(args.live, uvec2(args.x), args.rows))
         return;
     bool adds = given(add);
     READ_AHEAD(x, at, cols);

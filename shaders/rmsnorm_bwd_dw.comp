@@ -12,7 +12,7 @@ void main()
     f32 dy = args.dy, x = args.x, rstd = args.rstd;
     uint cols = args.cols, group = gl_WorkGroupID.y;
     uint first = group * args.group_rows;
-    uint end = min(first + args.group_rows, live_rows(args.live, args.rows));
+    uint end = min(first + args.group_rows, live_rows(args.live, uvec2(args.x), args.rows));
     uint begin = gl_WorkGroupID.x * RMSNORM_COLS_PER_GROUP;
     uint stop = min(begin + RMSNORM_COLS_PER_GROUP, cols);
     READ_AHEAD_ROWS(dy, first * cols + begin, end - min(first, end), cols);

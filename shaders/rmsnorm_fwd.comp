@@ -10,7 +10,7 @@ void main()
 {
     f32 y = args.y, x = args.x, w = args.w;
     uint row = group_index(), cols = args.cols, at = row * cols;
-    if (row >= live_rows(args.live, args.rows))
+    if (row >= live_rows(args.live, uvec2(args.x), args.rows))
         return;
     READ_AHEAD(x, at, cols);
     float sum = 0.0;

@@ -10,7 +10,7 @@ void main()
 {
     f32 x = args.x, table = args.table;
     uint row = group_index();
-    if (row >= live_rows(args.live, args.rows))
+    if (row >= live_rows(args.live, uvec2(args.positions), args.rows))
         return;
     uint heads = args.heads, head_dim = args.head_dim, half_dim = head_dim / 2u;
     uint at = row * args.stride, angles = args.positions.v[row] * head_dim;

@@ -14,7 +14,7 @@ void main()
     f32 dgate_up = args.dgate_up, dh = args.dh, gate_up = args.gate_up, h = args.h;
     uint cols = args.cols;
     row_part part = this_row_part(cols);
-    if (part.row >= live_rows(args.live, args.rows))
+    if (part.row >= live_rows(args.live, uvec2(args.gate_up), args.rows))
         return;
     bool keeps = given(h);
     uint at = part.row * cols, gate = 2u * at, up = gate + cols;

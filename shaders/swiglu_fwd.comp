@@ -13,7 +13,7 @@ void main()
     f32 h = args.h, gate_up = args.gate_up;
     uint cols = args.cols;
     row_part part = this_row_part(cols);
-    if (part.row >= live_rows(args.live, args.rows))
+    if (part.row >= live_rows(args.live, uvec2(args.gate_up), args.rows))
         return;
     uint to = part.row * cols, gate = 2u * to, up = gate + cols;
     READ_AHEAD(gate_up, gate + part.begin, part.end - part.begin);
