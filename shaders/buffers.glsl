@@ -13,7 +13,8 @@ BUFFER_TYPE(u32, uint, 4);
 BUFFER_TYPE(u32x2, uvec2, 8);
 BUFFER_TYPE(u32x4, uvec4, 16);
 
-// Span tables of arenas: element i of the arena is f32(table.v[i >> shift]).v[i & mask]. Addresses
+// Span tables of arenas: element i of the arena is f32(table.v[i >> shift]).v[i & mask]. The span must
+// be the same for all lanes (pack_words.glsl says why). Addresses
 // stand there as pairs of words: for an array of references, glslang asks for a capability that is
 // not needed.
 BUFFER_TYPE(span_table, uvec2, 8);

@@ -8,7 +8,8 @@ ARGS(number_args);
 
 void main()
 {
-    uint i = group_index() * local_size + local_index;
+    // A workgroup's elements are in one span, as those of the arena kernels are.
+    uint first = group_index() * local_size, i = first + local_index;
     if (i < args.count)
-        u32(args.spans.v[i >> args.shift]).v[i & ((1u << args.shift) - 1u)] = args.first + i;
+        u32(args.spans.v[first >> args.shift]).v[i & ((1u << args.shift) - 1u)] = args.first + i;
 }
