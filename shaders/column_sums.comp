@@ -2,6 +2,7 @@
 // Grid: columns / workgroup size; a lane takes one column.
 #version 460
 #include "common.glsl"
+#include "storage.glsl"
 
 ARGS(column_sums_args);
 
@@ -22,5 +23,6 @@ void main()
             part += x.v[i * cols + col];
         sum += part;
     }
-    args.sums.v[col] += sum;
+    GRADS sums = GRADS(uvec2(args.sums));
+    put_grad(sums, col, grad_at(sums, col) + sum);
 }

@@ -4,12 +4,14 @@
 #version 460
 #include "common.glsl"
 #include "rows.glsl"
+#include "storage.glsl"
 
 ARGS(embed_bwd_args);
 
 void main()
 {
-    f32 dweight = args.dweight, dx = args.dx;
+    GRADS dweight = GRADS(uvec2(args.dweight));
+    f32 dx = args.dx;
     u32 slots = args.unique_slots;
     uint cols = args.cols;
     row_part part = this_row_part(cols);
@@ -21,6 +23,6 @@ void main()
         float sum = 0.0;
         for (uint j = first; j < end; j++)
             sum += dx.v[slots.v[j] * cols + c];
-        dweight.v[to + c] += sum;
+        put_grad(dweight, to + c, grad_at(dweight, to + c) + sum);
     }
 }

@@ -16,9 +16,10 @@
 #include "common.glsl"
 #include "matmul_bounds.glsl"
 #include "pack_words.glsl"
+#include "storage.glsl"
 
 layout(constant_id = 1) const uint TILE_ROWS = 64; // a multiple of 16
-layout(constant_id = 2) const bool PAIRS = true;   // y, bias and add take 64-bit words
+layout(constant_id = 2) const bool PAIRS = true;   // y and add take loads and stores of two
 layout(constant_id = 3) const bool ADD = false;
 
 ARGS(matmul_direct_args);
@@ -30,6 +31,18 @@ const uint BLOCK = 4; // steps of k between loads and stores of a sum
 const uint STEP = MATMUL_DEPTH_STEP;
 
 vec2 as_vec2(uint64_t word) { return uintBitsToFloat(unpack32(word)); }
+
+// Elements 2 i and 2 i + 1 of the result.
+#ifdef GRADS_BF16
+vec2 two_at(u16 y, uint i) { return from_bf16x2(u32(uvec2(y)).v[i]); }
+void put_two(u16 y, uint i, vec2 value) { u32(uvec2(y)).v[i] = to_bf16x2(value); }
+#else
+vec2 two_at(f32 y, uint i) { return as_vec2(u64(uvec2(y)).v[i]); }
+void put_two(f32 y, uint i, vec2 value)
+{
+    u64(uvec2(y)).v[i] = pack_words(floatBitsToUint(value));
+}
+#endif
 
 void main()
 {
@@ -71,13 +84,14 @@ void main()
         b_at += uint64_t(STEP * LANE_COLS * 4u * lanes);
     }
 
-    f32 y = args.y, add = args.add, bias = args.bias;
+    WEIGHTS bias = WEIGHTS(uvec2(args.bias));
+    GRADS y = GRADS(uvec2(args.y)), add = GRADS(uvec2(args.add));
     bool col0 = col < cols, col1 = col + 1u < cols;
     vec2 base = vec2(0.0);
     if (given(bias) && col0)
-        base.x = bias.v[col];
+        base.x = weight_at(bias, col);
     if (given(bias) && col1)
-        base.y = bias.v[col + 1u];
+        base.y = weight_at(bias, col + 1u);
     [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
         vec2 sum = vec2(sum0[i], sum1[i]) + base;
         uint at = (row + i) * stride + col;
@@ -85,14 +99,14 @@ void main()
         if (PAIRS) {
             if (in_use && col0) {
                 if (ADD)
-                    sum += as_vec2(u64(add).v[at / 2u]);
-                u64(y).v[at / 2u] = pack_words(floatBitsToUint(sum));
+                    sum += two_at(add, at / 2u);
+                put_two(y, at / 2u, sum);
             }
         } else {
             if (in_use && col0)
-                y.v[at] = ADD ? sum.x + add.v[at] : sum.x;
+                put_grad(y, at, ADD ? sum.x + grad_at(add, at) : sum.x);
             if (in_use && col1)
-                y.v[at + 1u] = ADD ? sum.y + add.v[at + 1u] : sum.y;
+                put_grad(y, at + 1u, ADD ? sum.y + grad_at(add, at + 1u) : sum.y);
         }
     }
 }

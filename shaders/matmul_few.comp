@@ -9,6 +9,7 @@
 #extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
 #include "common.glsl"
 #include "matmul_bounds.glsl"
+#include "storage.glsl"
 
 layout(constant_id = 1) const uint TILE_ROWS = 4;
 
@@ -18,11 +19,22 @@ BUFFER_TYPE(u64, uint64_t, 8);
 
 vec2 as_vec2(uint64_t word) { return uintBitsToFloat(unpack32(word)); }
 
+// Two neighbours of b in one load.
+#ifdef WEIGHTS_BF16
+#define PAIRS_OF_B u32
+vec2 pair_of_b(u32 b, uint i) { return from_bf16x2(b.v[i]); }
+#else
+#define PAIRS_OF_B u64
+vec2 pair_of_b(u64 b, uint i) { return as_vec2(b.v[i]); }
+#endif
+
 void main()
 {
     const uint lanes = local_size, lane = gl_SubgroupInvocationID;
-    f32 y = args.y, bias = args.bias, add = args.add;
-    u64 a = u64(uvec2(args.a)), b = u64(uvec2(args.b));
+    f32 y = args.y, add = args.add;
+    WEIGHTS bias = WEIGHTS(uvec2(args.bias));
+    u64 a = u64(uvec2(args.a));
+    PAIRS_OF_B b = PAIRS_OF_B(uvec2(args.b));
     uint rows = args.rows, cols = args.cols, depth = args.depth, pairs = args.depth / 2u;
     matmul_bounds(args.live, uvec2(args.a), args.live_from, args.live_depth != 0u, rows, depth);
     uint col = gl_WorkGroupID.x * lanes + lane, row = gl_WorkGroupID.y * TILE_ROWS;
@@ -45,7 +57,7 @@ void main()
         [[unroll]] for (uint u = 0; u < lanes; u++) {
             vec2 bk = vec2(0.0);
             if (k + u < end)
-                bk = as_vec2(b.v[b_at + k + u]);
+                bk = pair_of_b(b, b_at + k + u);
             [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
                 vec2 ak = vec2(subgroupBroadcast(held[i].x, u), subgroupBroadcast(held[i].y, u));
                 sum[i] = sum[i] + ak * bk;
@@ -57,7 +69,7 @@ void main()
             uint at = (row + i) * cols + col;
             float value = sum[i].x + sum[i].y;
             if (given(bias))
-                value += bias.v[col];
+                value += weight_at(bias, col);
             if (given(add))
                 value += add.v[at];
             y.v[at] = value;

@@ -3,15 +3,16 @@
 //
 // A panel holds PANEL rows of a as [depth / 4][PANEL][4] or PANEL columns of b as [depth][PANEL], its
 // depth rounded up to MATMUL_DEPTH_STEP. Zero stands for whatever is not in the operand or not in
-// use. A lane moves blocks of two by two, in 64-bit words where the operand's alignment permits.
+// use. A lane moves blocks of two by two, in loads of two where the operand's alignment permits.
 #version 460
 #extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
 #include "common.glsl"
 #include "matmul_bounds.glsl"
 #include "pack_words.glsl"
+#include "storage.glsl"
 
 layout(constant_id = 1) const uint PANEL = 64;            // even
-layout(constant_id = 2) const bool PAIRS = true;          // the operand takes 64-bit words
+layout(constant_id = 2) const bool PAIRS = true;          // the operand takes loads of two
 layout(constant_id = 3) const bool BY_DEPTH = true;       // neighbours in memory differ in k
 layout(constant_id = 4) const bool ROWS = true;           // of a; else columns of b
 
@@ -19,21 +20,28 @@ ARGS(matmul_pack_args);
 
 BUFFER_TYPE(u64, uint64_t, 8);
 
-vec2 as_vec2(uint64_t word) { return uintBitsToFloat(unpack32(word)); }
+#ifdef WEIGHTS_BF16
+vec2 two_at(u16 from, uint index) { return from_bf16x2(u32(uvec2(from)).v[index / 2u]); }
+#else
+vec2 two_at(f32 from, uint index)
+{
+    return uintBitsToFloat(unpack32(u64(uvec2(from)).v[index / 2u]));
+}
+#endif
 
 // from[line * stride + at] and its neighbour, zero where `at` is beyond `end`.
-vec2 load_pair(f32 from, uint line, uint stride, uint at, uint end, bool in_use)
+vec2 load_pair(WEIGHTS from, uint line, uint stride, uint at, uint end, bool in_use)
 {
     vec2 pair = vec2(0.0);
     uint index = line * stride + at;
     if (PAIRS) {
         if (in_use && at < end)
-            pair = as_vec2(u64(from).v[index / 2u]);
+            pair = two_at(from, index);
     } else {
         if (in_use && at < end)
-            pair.x = from.v[index];
+            pair.x = weight_at(from, index);
         if (in_use && at + 1u < end)
-            pair.y = from.v[index + 1u];
+            pair.y = weight_at(from, index + 1u);
     }
     return pair;
 }
@@ -50,7 +58,7 @@ uvec2 place(uint i)
 
 void main()
 {
-    f32 from = args.from;
+    WEIGHTS from = WEIGHTS(uvec2(args.from));
     u64 to = u64(uvec2(args.to));
     uint outer = args.outer, depth = args.depth, stride = args.stride;
     uint panel_depth = (depth + MATMUL_DEPTH_STEP - 1u) / MATMUL_DEPTH_STEP * MATMUL_DEPTH_STEP;

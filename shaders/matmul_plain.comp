@@ -4,6 +4,7 @@
 #version 460
 #include "common.glsl"
 #include "matmul_bounds.glsl"
+#include "storage.glsl"
 
 layout(constant_id = 1) const uint TILE_ROWS = 4;
 
@@ -11,7 +12,9 @@ ARGS(matmul_args);
 
 void main()
 {
-    f32 y = args.y, a = args.a, b = args.b, bias = args.bias, add = args.add;
+    f32 a = args.a;
+    WEIGHTS b = WEIGHTS(uvec2(args.b)), bias = WEIGHTS(uvec2(args.bias));
+    GRADS y = GRADS(uvec2(args.y)), add = GRADS(uvec2(args.add));
     uint rows = args.rows, cols = args.cols, depth = args.depth;
     uint a_row = args.a_row, a_col = args.a_col, b_row = args.b_row, b_col = args.b_col;
     matmul_bounds(args.live, uvec2(args.a), args.live_from, args.live_depth != 0u, rows, depth);
@@ -27,7 +30,7 @@ void main()
         sum[i] = 0.0;
     }
     for (uint k = 0; k < depth; k++) {
-        float bk = b.v[k * b_row + col * b_col];
+        float bk = weight_at(b, k * b_row + col * b_col);
         [[unroll]] for (uint i = 0; i < TILE_ROWS; i++)
             sum[i] = sum[i] + a.v[a_at[i] + k * a_col] * bk;
     }
@@ -36,9 +39,9 @@ void main()
             uint at = (row + i) * cols + col;
             float value = sum[i];
             if (given(bias))
-                value += bias.v[col];
+                value += weight_at(bias, col);
             if (given(add))
-                value += add.v[at];
-            y.v[at] = value;
+                value += grad_at(add, at);
+            put_grad(y, at, value);
         }
 }

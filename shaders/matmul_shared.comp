@@ -9,6 +9,7 @@
 #version 460
 #include "common.glsl"
 #include "matmul_bounds.glsl"
+#include "storage.glsl"
 
 layout(constant_id = 1) const uint TILE_ROWS = 64;
 layout(constant_id = 2) const uint TILE_COLS = 64;
@@ -16,7 +17,7 @@ layout(constant_id = 3) const uint ROWS_PER_LANE = 4; // multiples of 4; the wor
 layout(constant_id = 4) const uint COLS_PER_LANE = 4; // the quotient of the areas
 layout(constant_id = 5) const bool A_BY_DEPTH = true; // neighbours in memory differ in k
 layout(constant_id = 6) const bool B_BY_DEPTH = true;
-layout(constant_id = 7) const bool VECTORS = true; // operands and y take 128-bit words
+layout(constant_id = 7) const bool VECTORS = true; // operands and y take loads and stores of four
 
 ARGS(matmul_args);
 
@@ -34,24 +35,60 @@ shared vec4 a_strip[DEPTH * A_PITCH]; // [k][i]
 shared vec4 b_strip[DEPTH * B_PITCH]; // [k][j]
 
 // x[at], ... of which `valid` exist; zero for the others.
-vec4 load4(f32 x, uint at, int valid)
+#define LOAD4(name, type, four_at, one_at)                                                         \
+    vec4 name(type x, uint at, int valid)                                                          \
+    {                                                                                              \
+        vec4 v = vec4(0.0);                                                                        \
+        if (VECTORS) {                                                                             \
+            if (valid >= 4)                                                                        \
+                v = four_at(x, at / 4u);                                                           \
+        }                                                                                          \
+        if (!VECTORS || (valid > 0 && valid < 4)) {                                                \
+            if (valid > 0)                                                                         \
+                v.x = one_at(x, at);                                                               \
+            if (valid > 1)                                                                         \
+                v.y = one_at(x, at + 1u);                                                          \
+            if (valid > 2)                                                                         \
+                v.z = one_at(x, at + 2u);                                                          \
+            if (valid > 3)                                                                         \
+                v.w = one_at(x, at + 3u);                                                          \
+        }                                                                                          \
+        return v;                                                                                  \
+    }
+
+vec4 four_floats(f32 x, uint i) { return f32x4(uvec2(x)).v[i]; }
+float one_float(f32 x, uint i) { return x.v[i]; }
+LOAD4(load_floats, f32, four_floats, one_float)
+
+#if defined(WEIGHTS_BF16) || defined(GRADS_BF16)
+vec4 four_halves(u16 x, uint i)
 {
-    vec4 v = vec4(0.0);
-    if (VECTORS) {
-        if (valid >= 4)
-            v = f32x4(uvec2(x)).v[at / 4u];
-    }
-    if (!VECTORS || (valid > 0 && valid < 4)) {
-        if (valid > 0)
-            v.x = x.v[at];
-        if (valid > 1)
-            v.y = x.v[at + 1u];
-        if (valid > 2)
-            v.z = x.v[at + 2u];
-        if (valid > 3)
-            v.w = x.v[at + 3u];
-    }
-    return v;
+    uvec2 words = u32x2(uvec2(x)).v[i];
+    return vec4(from_bf16x2(words.x), from_bf16x2(words.y));
+}
+float one_half(u16 x, uint i) { return from_bf16(uint(x.v[i])); }
+LOAD4(load_halves, u16, four_halves, one_half)
+#endif
+
+#ifdef WEIGHTS_BF16
+#define load_weights load_halves
+#else
+#define load_weights load_floats
+#endif
+
+#ifdef GRADS_BF16
+#define load_grads load_halves
+#else
+#define load_grads load_floats
+#endif
+
+void put4(GRADS y, uint i, vec4 value)
+{
+#ifdef GRADS_BF16
+    u32x2(uvec2(y)).v[i] = uvec2(to_bf16x2(value.xy), to_bf16x2(value.zw));
+#else
+    f32x4(uvec2(y)).v[i] = value;
+#endif
 }
 
 // Vector number n of a strip of `tile` lines: line and k of its first element.
@@ -61,19 +98,27 @@ uvec2 strip_place(uint n, uint tile, bool by_depth)
                     : uvec2(n % (tile / 4u) * 4u, n / (tile / 4u));
 }
 
-vec4 load_strip(f32 x, uvec2 place, bool by_depth, uint stride, uint line, uint k, uint lines,
-                uint depth)
+// What to load for a vector of a strip: its place, and how much of it there is.
+struct strip_load {
+    uint at;
+    int valid;
+};
+strip_load strip_of(uint n, uint tile, bool by_depth, uint stride, uint line, uint k, uint lines,
+                    uint depth)
 {
+    uvec2 place = strip_place(n, tile, by_depth);
     line += place.x;
     k += place.y;
     if (by_depth)
-        return load4(x, line * stride + k, line < lines ? int(depth) - int(k) : 0);
-    return load4(x, k * stride + line, k < depth ? int(lines) - int(line) : 0);
+        return strip_load(line * stride + k, line < lines ? int(depth) - int(k) : 0);
+    return strip_load(k * stride + line, k < depth ? int(lines) - int(line) : 0);
 }
 
 void main()
 {
-    f32 y = args.y, a = args.a, b = args.b, bias = args.bias, add = args.add;
+    f32 a = args.a;
+    WEIGHTS b = WEIGHTS(uvec2(args.b)), bias = WEIGHTS(uvec2(args.bias));
+    GRADS y = GRADS(uvec2(args.y)), add = GRADS(uvec2(args.add));
     uint rows = args.rows, cols = args.cols, depth = args.depth;
     uint a_stride = A_BY_DEPTH ? args.a_row : args.a_col;
     uint b_stride = B_BY_DEPTH ? args.b_col : args.b_row;
@@ -94,15 +139,21 @@ void main()
         [[unroll]] for (uint j = 0; j < COL_GROUPS; j++)
             sum[i][j] = vec4(0.0);
 
+#define LOAD_STRIP(next, load4, x, tile, by_depth, stride, line, k, lines)                                \
+    {                                                                                              \
+        strip_load load =                                                                          \
+            strip_of(local_index + n * LANES, tile, by_depth, stride, line, k, lines, depth);      \
+        next[n] = load4(x, load.at, load.valid);                                                   \
+    }
+#define LOAD_A(k) LOAD_STRIP(a_next, load_floats, a, TILE_ROWS, A_BY_DEPTH, a_stride, row, k, rows)
+#define LOAD_B(k) LOAD_STRIP(b_next, load_weights, b, TILE_COLS, B_BY_DEPTH, b_stride, col, k, cols)
     vec4 a_next[A_LOADS], b_next[B_LOADS];
     for (uint k = k_begin; k < depth; k += DEPTH) {
         if (k == k_begin) {
             [[unroll]] for (uint n = 0; n < A_LOADS; n++)
-                a_next[n] = load_strip(a, strip_place(local_index + n * LANES, TILE_ROWS, A_BY_DEPTH),
-                                       A_BY_DEPTH, a_stride, row, k, rows, depth);
+                LOAD_A(k)
             [[unroll]] for (uint n = 0; n < B_LOADS; n++)
-                b_next[n] = load_strip(b, strip_place(local_index + n * LANES, TILE_COLS, B_BY_DEPTH),
-                                       B_BY_DEPTH, b_stride, col, k, cols, depth);
+                LOAD_B(k)
         }
         [[unroll]] for (uint n = 0; n < A_LOADS; n++) {
             uvec2 at = strip_place(local_index + n * LANES, TILE_ROWS, A_BY_DEPTH);
@@ -123,11 +174,9 @@ void main()
         barrier();
         if (k + DEPTH < depth) {
             [[unroll]] for (uint n = 0; n < A_LOADS; n++)
-                a_next[n] = load_strip(a, strip_place(local_index + n * LANES, TILE_ROWS, A_BY_DEPTH),
-                                       A_BY_DEPTH, a_stride, row, k + DEPTH, rows, depth);
+                LOAD_A(k + DEPTH)
             [[unroll]] for (uint n = 0; n < B_LOADS; n++)
-                b_next[n] = load_strip(b, strip_place(local_index + n * LANES, TILE_COLS, B_BY_DEPTH),
-                                       B_BY_DEPTH, b_stride, col, k + DEPTH, cols, depth);
+                LOAD_B(k + DEPTH)
         }
         [[unroll]] for (uint d = 0; d < DEPTH; d++) {
             vec4 bk[COL_GROUPS];
@@ -148,24 +197,24 @@ void main()
         int valid = int(cols) - int(at_col);
         vec4 base = vec4(0.0);
         if (given(bias))
-            base = load4(bias, at_col, valid);
+            base = load_weights(bias, at_col, valid);
         [[unroll]] for (uint i = 0; i < ROWS_PER_LANE; i++) {
             uint at_row = row + lane_row + i / 4u * row_step + i % 4u;
             uint at = y_from + at_row * cols + at_col;
             if (at_row < rows && valid > 0) {
                 vec4 value = sum[i][j] + base;
                 if (given(add))
-                    value += load4(add, at, valid);
+                    value += load_grads(add, at, valid);
                 if (VECTORS) {
-                    f32x4(uvec2(y)).v[at / 4u] = value;
+                    put4(y, at / 4u, value);
                 } else {
-                    y.v[at] = value.x;
+                    put_grad(y, at, value.x);
                     if (valid > 1)
-                        y.v[at + 1u] = value.y;
+                        put_grad(y, at + 1u, value.y);
                     if (valid > 2)
-                        y.v[at + 2u] = value.z;
+                        put_grad(y, at + 2u, value.z);
                     if (valid > 3)
-                        y.v[at + 3u] = value.w;
+                        put_grad(y, at + 3u, value.w);
                 }
             }
         }

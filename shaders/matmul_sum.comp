@@ -3,12 +3,15 @@
 #version 460
 #include "common.glsl"
 #include "matmul_bounds.glsl"
+#include "storage.glsl"
 
 ARGS(matmul_sum_args);
 
 void main()
 {
-    f32 y = args.y, partial = args.partial, bias = args.bias, add = args.add;
+    f32 partial = args.partial;
+    WEIGHTS bias = WEIGHTS(uvec2(args.bias));
+    GRADS y = GRADS(uvec2(args.y)), add = GRADS(uvec2(args.add));
     uint rows = args.rows, cols = args.cols, slices = args.slices;
     uint size = rows * cols, depth = 1u, i = group_index() * local_size + local_index;
     matmul_bounds(args.live, uvec2(args.partial), args.live_from, args.live_depth != 0u, rows, depth);
@@ -18,8 +21,8 @@ void main()
     for (uint slice = 0; slice < slices; slice++)
         sum += partial.v[slice * size + i];
     if (given(bias))
-        sum += bias.v[i % cols];
+        sum += weight_at(bias, i % cols);
     if (given(add))
-        sum += add.v[i];
-    y.v[i] = sum;
+        sum += grad_at(add, i);
+    put_grad(y, i, sum);
 }

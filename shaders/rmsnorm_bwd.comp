@@ -2,13 +2,14 @@
 // dx. Grid: groups(T). The gradient of w is rmsnorm_bwd_dw's.
 #version 460
 #include "common.glsl"
-#include "read_ahead.glsl"
+#include "storage.glsl"
 
 ARGS(rmsnorm_bwd_args);
 
 void main()
 {
-    f32 dx = args.dx, dy = args.dy, x = args.x, w = args.w, add = args.add;
+    f32 dx = args.dx, dy = args.dy, x = args.x, add = args.add;
+    WEIGHTS w = WEIGHTS(uvec2(args.w));
     uint row = group_index(), cols = args.cols, at = row * cols;
     if (row >= live_rows(args.live, uvec2(args.x), args.rows))
         return;
@@ -19,10 +20,10 @@ void main()
         READ_AHEAD(add, at, cols);
     float rstd = args.rstd.v[row], sum = 0.0;
     for (uint c = local_index; c < cols; c += local_size)
-        sum += dy.v[at + c] * w.v[c] * x.v[at + c];
+        sum += dy.v[at + c] * weight_at(w, c) * x.v[at + c];
     float back = workgroup_sum(sum) / float(cols) * rstd * rstd;
     for (uint c = local_index; c < cols; c += local_size) {
-        float value = rstd * (dy.v[at + c] * w.v[c] - x.v[at + c] * back);
+        float value = rstd * (dy.v[at + c] * weight_at(w, c) - x.v[at + c] * back);
         dx.v[at + c] = adds ? add.v[at + c] + value : value;
     }
     END_READ_AHEAD(cols == 0u, dx);

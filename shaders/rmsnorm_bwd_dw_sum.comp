@@ -2,12 +2,14 @@
 // RMSNORM_COLS_PER_GROUP columns.
 #version 460
 #include "common.glsl"
+#include "storage.glsl"
 
 ARGS(rmsnorm_bwd_dw_sum_args);
 
 void main()
 {
-    f32 dw = args.dw, partial = args.partial;
+    GRADS dw = GRADS(uvec2(args.dw));
+    f32 partial = args.partial;
     uint cols = args.cols, partials = args.partials;
     uint begin = group_index() * RMSNORM_COLS_PER_GROUP;
     uint end = min(begin + RMSNORM_COLS_PER_GROUP, cols);
@@ -15,6 +17,6 @@ void main()
         float sum = 0.0;
         for (uint g = 0u; g < partials; g++)
             sum += partial.v[g * cols + c];
-        dw.v[c] += sum;
+        put_grad(dw, c, grad_at(dw, c) + sum);
     }
 }

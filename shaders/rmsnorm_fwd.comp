@@ -2,13 +2,14 @@
 // optional. Grid: groups(T).
 #version 460
 #include "common.glsl"
-#include "read_ahead.glsl"
+#include "storage.glsl"
 
 ARGS(rmsnorm_fwd_args);
 
 void main()
 {
-    f32 y = args.y, x = args.x, w = args.w;
+    f32 y = args.y, x = args.x;
+    WEIGHTS w = WEIGHTS(uvec2(args.w));
     uint row = group_index(), cols = args.cols, at = row * cols;
     if (row >= live_rows(args.live, uvec2(args.x), args.rows))
         return;
@@ -22,6 +23,6 @@ void main()
     if (local_index == 0u && given(args.rstd))
         args.rstd.v[row] = rstd;
     for (uint c = local_index; c < cols; c += local_size)
-        y.v[at + c] = x.v[at + c] * rstd * w.v[c];
+        y.v[at + c] = x.v[at + c] * rstd * weight_at(w, c);
     END_READ_AHEAD(cols == 0u, y);
 }

@@ -36,13 +36,16 @@ enum vk_tier op_linear_tier(const struct vk_device *device)
 double matmul_bytes(const struct matmul *p)
 {
     double rows = p->rows, cols = p->cols, depth = p->depth;
-    return 4 * (rows * depth + cols * depth + (p->add ? 2 : 1) * rows * cols);
+    return 4 * rows * depth + op_type_bytes(p->b_type) * cols * depth +
+           op_type_bytes(p->y_type) * (p->add ? 2 : 1) * rows * cols;
 }
 
-static bool array_ok(struct vk_seq *s, vk_addr addr, uint64_t rows, uint64_t cols)
+static bool array_ok(struct vk_seq *s, vk_addr addr, uint64_t rows, uint64_t cols,
+                     enum op_type type)
 {
     uint64_t count = rows * cols;
-    return count <= ELEMENTS_MOST && vk_range_ok(vk_seq_device(s), addr, count * sizeof(float));
+    return count <= ELEMENTS_MOST &&
+           vk_range_ok(vk_seq_device(s), addr, count * op_type_bytes(type));
 }
 
 uint32_t matmul_a_stride(const struct matmul *p)
@@ -62,7 +65,7 @@ static struct matmul depth_part(const struct matmul *p, uint32_t k)
     part.a_stride = matmul_a_stride(p);
     part.b_stride = matmul_b_stride(p);
     part.a += sizeof(float) * (p->a_by_depth ? k : (uint64_t)k * part.a_stride);
-    part.b += sizeof(float) * (p->b_by_depth ? k : (uint64_t)k * part.b_stride);
+    part.b += op_type_bytes(p->b_type) * (p->b_by_depth ? k : (uint64_t)k * part.b_stride);
     part.depth = p->depth - k < MATMUL_DEPTH_MOST ? p->depth - k : MATMUL_DEPTH_MOST;
     if (p->live_depth) part.live_from += k;
     if (k == 0) return part;
@@ -76,12 +79,13 @@ void matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier t
     if (p->rows == 0 || p->cols == 0) return;
     CHECK(p->depth > 0);
     CHECK(!p->live_depth || p->add == p->y);
-    CHECK(array_ok(s, p->y, p->rows, p->cols));
-    CHECK(array_ok(s, p->a, p->rows, p->depth));
-    CHECK(array_ok(s, p->b, p->cols, p->depth));
-    CHECK(!p->bias || array_ok(s, p->bias, 1, p->cols));
-    CHECK(!p->add || array_ok(s, p->add, p->rows, p->cols));
-    CHECK(!p->live || array_ok(s, p->live, 1, 1));
+    CHECK(p->b_type == OP_F32 || p->y_type == OP_F32);
+    CHECK(array_ok(s, p->y, p->rows, p->cols, p->y_type));
+    CHECK(array_ok(s, p->a, p->rows, p->depth, OP_F32));
+    CHECK(array_ok(s, p->b, p->cols, p->depth, p->b_type));
+    CHECK(!p->bias || array_ok(s, p->bias, 1, p->cols, p->b_type));
+    CHECK(!p->add || array_ok(s, p->add, p->rows, p->cols, p->y_type));
+    CHECK(!p->live || array_ok(s, p->live, 1, 1, OP_F32));
     if (tier == VK_TIER_DIRECT && matmul_direct(s, p)) return;
     for (uint32_t k = 0; k < p->depth; k += MATMUL_DEPTH_MOST) {
         struct matmul part = depth_part(p, k);
@@ -109,7 +113,8 @@ struct matmul matmul_of_fwd(const struct op_linear *p)
                            .cols = p->out,
                            .depth = p->in,
                            .a_by_depth = true,
-                           .b_by_depth = true};
+                           .b_by_depth = true,
+                           .b_type = p->w_type};
 }
 
 struct matmul matmul_of_bwd_input(const struct op_linear_bwd_input *p)
@@ -122,7 +127,8 @@ struct matmul matmul_of_bwd_input(const struct op_linear_bwd_input *p)
                            .rows = p->rows,
                            .cols = p->in,
                            .depth = p->out,
-                           .a_by_depth = true};
+                           .a_by_depth = true,
+                           .b_type = p->w_type};
 }
 
 struct matmul matmul_of_bwd_weight(const struct op_linear_bwd_weight *p)
@@ -135,7 +141,8 @@ struct matmul matmul_of_bwd_weight(const struct op_linear_bwd_weight *p)
                            .rows = p->out,
                            .cols = p->in,
                            .depth = p->rows,
-                           .live_depth = true};
+                           .live_depth = true,
+                           .y_type = p->dw_type};
 }
 
 void op_linear_fwd(struct vk_seq *s, const struct op_linear *p)
@@ -152,8 +159,8 @@ void op_linear_bwd_input(struct vk_seq *s, const struct op_linear_bwd_input *p)
 
 static void bias_gradient(struct vk_seq *s, const struct op_linear_bwd_weight *p)
 {
-    CHECK(array_ok(s, p->dbias, 1, p->out));
-    CHECK(array_ok(s, p->dy, p->rows, p->out));
+    CHECK(array_ok(s, p->dbias, 1, p->out, p->dw_type));
+    CHECK(array_ok(s, p->dy, p->rows, p->out, OP_F32));
     struct vk_launch launch = {.local = vk_device_caps(vk_seq_device(s))->subgroup_size};
     launch.x = (p->out + launch.local - 1) / launch.local;
     vk_cost(s, (double)p->rows * p->out, 4.0 * p->rows * p->out);

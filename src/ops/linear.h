@@ -1,4 +1,5 @@
-// Linear layers: matrix products in the three orientations that training needs, fp32.
+// Linear layers: matrix products in the three orientations that training needs. Activations are
+// fp32; weights and their gradients are of the types given.
 //
 // Letters: M rows (token slots), N output features, K input features. All matrices are row-major
 // with no gap between rows. `live`: address of a uint32 that bounds the rows in use (0: all M);
@@ -7,6 +8,7 @@
 #ifndef TRDPO_OPS_LINEAR_H
 #define TRDPO_OPS_LINEAR_H
 
+#include "ops/type.h"
 #include "vk/sequence.h"
 
 // y[M, N] = x[M, K] w[N, K]^T + bias[N] + add[M, N]. Assigns. bias and add may be 0; add may be y.
@@ -14,6 +16,7 @@ struct op_linear {
     vk_addr y, x, w, bias, add;
     uint32_t rows, in, out; // M, K, N
     vk_addr live;
+    enum op_type w_type; // of w and bias
 };
 void op_linear_fwd(struct vk_seq *s, const struct op_linear *p);
 
@@ -22,6 +25,7 @@ struct op_linear_bwd_input {
     vk_addr dx, dy, w, add;
     uint32_t rows, in, out;
     vk_addr live;
+    enum op_type w_type;
 };
 void op_linear_bwd_input(struct vk_seq *s, const struct op_linear_bwd_input *p);
 
@@ -31,6 +35,7 @@ struct op_linear_bwd_weight {
     vk_addr dw, dbias, dy, x;
     uint32_t rows, in, out;
     vk_addr live;
+    enum op_type dw_type; // of dw and dbias
 };
 void op_linear_bwd_weight(struct vk_seq *s, const struct op_linear_bwd_weight *p);
 

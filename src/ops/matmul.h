@@ -9,13 +9,15 @@
 // a lies in memory as [rows, depth] (a_by_depth) or [depth, rows], b as [cols, depth] (b_by_depth)
 // or [depth, cols], y and add as [rows, cols]. add may be y. `live` (0: none), less live_from,
 // bounds the depth if live_depth is set, else the rows. With live_depth add must be y: where
-// nothing is in use, y is left alone.
+// nothing is in use, y is left alone. a is fp32; b and bias may be weights in bf16, y and add a
+// weight's gradient in bf16, but not both.
 struct matmul {
     vk_addr y, a, b, bias, add, live;
     uint32_t rows, cols, depth;
     bool a_by_depth, b_by_depth, live_depth;
     uint32_t live_from;
     uint32_t a_stride, b_stride; // between lines of a and of b; 0: no gap
+    enum op_type b_type, y_type; // of b and bias; of y and add
 };
 
 // Records the product with the device's tier, or with the one given. Its dispatches follow each
