@@ -36,8 +36,7 @@ float log_ratio(float s)
 // ln(1 + x) for x >= 0.
 float accurate_log1p(float x)
 {
-    if (x < 0.4)
-        return log_ratio(x / (2.0 + x));
+    if (x < 0.4) return log_ratio(x / (2.0 + x));
     uint bits = floatBitsToUint(1.0 + x);
     // 1 + x = m 2^n with m from sqrt(1/2) to sqrt(2).
     int n = int(bits - 0x3f3504f3u) >> 23;

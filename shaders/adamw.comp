@@ -3,7 +3,7 @@
 // nothing if the step has non-finite gradients. Grid: groups_of(tiles, tiles of a workgroup).
 #version 460
 #include "common.glsl"
-#include "arena.glsl"
+#include "arena_types.glsl"
 #include "adamw.glsl"
 
 ARGS(adamw_args);
@@ -12,7 +12,8 @@ void main()
 {
     if (args.results.v[0].nonfinite != 0u)
         return;
-    span_table weights = args.weight, grads = args.grad, ms = args.m, vs = args.v;
+    span_table weights = args.weight, lower = args.weight_lower, grads = args.grad;
+    span_table ms = args.m, vs = args.v;
     u32 decay = args.decay;
     uint blocks = args.blocks, span_shift = args.span_shift, tiles = args.tiles;
     adamw_rates rates = ADAMW_RATES;
@@ -20,24 +21,24 @@ void main()
     uint first = group_index() * tiles;
     for (uint t = first; t < first + tiles; t++) {
         arena_tile tile = tile_of(t, blocks, span_shift);
-        uvec2 w_span = weights.v[tile.span], g_span = grads.v[tile.span];
-        uvec2 m_span = ms.v[tile.span], v_span = vs.v[tile.span];
+        uvec2 g_span = grads.v[tile.span], m_span = ms.v[tile.span], v_span = vs.v[tile.span];
         uint decays = adamw_decays(decay, t);
         for (uint block = tile.first; block < tile.end; block++, decays >>= 1) {
-            READ_AHEAD_BLOCK(w_span, block);
-            READ_AHEAD_BLOCK(g_span, block);
+            READ_AHEAD_MASTERS(weights, lower, tile.span, block);
+            READ_AHEAD_GRADS(g_span, block);
             READ_AHEAD_BLOCK(m_span, block);
             READ_AHEAD_BLOCK(v_span, block);
-            place w_at = place_of(w_span, block), g_at = place_of(g_span, block);
+            weight_place w_at = WEIGHTS_OF(weights, lower, tile.span, block, local_index);
+            grad_place g_at = grad_place_at(g_span, block, local_index);
             place m_at = place_of(m_span, block), v_at = place_of(v_span, block);
             [[unroll]] for (uint i = 0u; i < BLOCK_VECTORS; i += local_size) {
-                vector g = load_vector(g_at, i) * rates.clip, w = load_vector(w_at, i);
+                vector g = load_grad(g_at, i) * rates.clip, w = load_weight(w_at, i);
                 vector m = adamw_first(rates, load_vector(m_at, i), g);
                 vector v = adamw_second(rates, load_vector(v_at, i), g);
                 store_vector(m_at, i, m);
                 store_vector(v_at, i, v);
-                store_vector(w_at, i, adamw_weight(rates, w, m, v, decays));
-                store_bits(g_at, i, vector_bits(0u));
+                store_weight(w_at, i, adamw_weight(rates, w, m, v, decays));
+                clear_grad(g_at, i);
             }
         }
     }

@@ -11,7 +11,7 @@ struct adamw_rates {
 // Of a kernel whose arguments have the names of struct adamw_args.
 #define ADAMW_RATES                                                                                \
     adamw_rates(args.results.v[0].clip_factor, args.step.v[0].learning_rate,                       \
-                args.step.v[0].learning_rate * args.weight_decay, args.step.v[0].correction1,      \
+                args.step.v[0].learning_rate *args.weight_decay, args.step.v[0].correction1,       \
                 args.step.v[0].correction2, args.beta1, args.beta2, args.one_minus_beta1,          \
                 args.one_minus_beta2, args.epsilon)
 
@@ -21,7 +21,7 @@ struct adamw_rates {
 
 // The weight after a step with the new moments; `decays`: bit 0 says whether it decays.
 #define adamw_weight(r, w, m, v, decays)                                                           \
-    ((w) - (((decays) & 1u) != 0u ? (r).shrink : 0.0) * (w) -                                      \
+    ((w) - (((decays)&1u) != 0u ? (r).shrink : 0.0) * (w) -                                        \
      (r).rate * ((m) / (r).correction1) / (sqrt((v) / (r).correction2) + (r).epsilon))
 
 // Bits of the four blocks of tile `t`, which stand in one word.

@@ -10,33 +10,27 @@
 // gradients. Grid: groups_of(tiles, tiles of a workgroup).
 #version 460
 #include "common.glsl"
-#include "arena.glsl"
+#include "arena_types.glsl"
 #include "adamw.glsl"
 
 ARGS(adamw_8bit_args);
 
 REDUCTION(workgroup_max, vec2, subgroupMax, PUT_VEC2, GET_VEC2, max)
 
-// Elements are worked on by fours, whose codes fill a word. From `quads_of` the invocation's i-th.
+// Elements are worked on by fours, whose codes fill a word.
 #define BLOCK_QUADS 64u
-#ifdef CPU
-place quads_of(uvec2 span, uint block)
+#define QUAD_VECTORS (4u / VECTOR)
+#define LANE_QUAD (QUAD_VECTORS * local_index) // this invocation's first vector of a block
+#if VECTOR == 2
+#define QUAD(load, at, i) vec4(load(at, 2u * (i)), load(at, 2u * (i) + 1u))
+void store_quad(weight_place at, uint i, vec4 value)
 {
-    return place_of(span, block) + uint64_t(local_index * 8u);
-}
-vec4 load_quad(place at, uint i)
-{
-    return vec4(load_vector(at, 2u * i), load_vector(at, 2u * i + 1u));
-}
-void store_quad(place at, uint i, vec4 value)
-{
-    store_vector(at, 2u * i, value.xy);
-    store_vector(at, 2u * i + 1u, value.zw);
+    store_weight(at, 2u * i, value.xy);
+    store_weight(at, 2u * i + 1u, value.zw);
 }
 #else
-place quads_of(uvec2 span, uint block) { return place_of(span, block); }
-vec4 load_quad(place at, uint i) { return load_vector(at, i); }
-void store_quad(place at, uint i, vec4 value) { store_vector(at, i, value); }
+#define QUAD(load, at, i) load(at, i)
+#define store_quad store_weight
 #endif
 
 vec4 decode_first(uint word, float scale)
@@ -82,7 +76,8 @@ void main()
 {
     if (args.results.v[0].nonfinite != 0u)
         return;
-    span_table weights = args.weight, grads = args.grad, ms = args.m, vs = args.v;
+    span_table weights = args.weight, lower = args.weight_lower, grads = args.grad;
+    span_table ms = args.m, vs = args.v;
     f32x2 scales = args.scales;
     u32 decay = args.decay;
     uint blocks = args.blocks, span_shift = args.span_shift, tiles = args.tiles;
@@ -91,22 +86,22 @@ void main()
     uint first = group_index() * tiles;
     for (uint t = first; t < first + tiles; t++) {
         arena_tile tile = tile_of(t, blocks, span_shift);
-        uvec2 w_span = weights.v[tile.span], g_span = grads.v[tile.span];
-        uvec2 m_span = ms.v[tile.span], v_span = vs.v[tile.span];
+        uvec2 g_span = grads.v[tile.span], m_span = ms.v[tile.span], v_span = vs.v[tile.span];
         uint decays = adamw_decays(decay, t), scale_at = t * TILE_BLOCKS;
         for (uint block = tile.first; block < tile.end; block++, decays >>= 1, scale_at++) {
-            READ_AHEAD_BLOCK(w_span, block);
-            READ_AHEAD_BLOCK(g_span, block);
+            READ_AHEAD_MASTERS(weights, lower, tile.span, block);
+            READ_AHEAD_GRADS(g_span, block);
             READ_AHEAD(m_span, (block + 4u) * BLOCK_QUADS, BLOCK_QUADS);
             READ_AHEAD(v_span, (block + 4u) * BLOCK_QUADS, BLOCK_QUADS);
-            place w_at = quads_of(w_span, block), g_at = quads_of(g_span, block);
+            weight_place w_at = WEIGHTS_OF(weights, lower, tile.span, block, LANE_QUAD);
+            grad_place g_at = grad_place_at(g_span, block, LANE_QUAD);
             u32 m_words = u32(m_span), v_words = u32(v_span);
             uint word_at = block * BLOCK_QUADS + local_index;
             vec2 scale = scales.v[scale_at];
             // The new moments are made twice rather than kept: first to find the new scales.
             vec4 m_most = vec4(0.0), v_most = vec4(0.0);
             [[unroll]] for (uint i = 0u; i < BLOCK_QUADS; i += local_size) {
-                vec4 g = load_quad(g_at, i) * rates.clip;
+                vec4 g = QUAD(load_grad, g_at, i) * rates.clip;
                 vec4 root = decode_root(v_words.v[word_at + i], scale.y);
                 vec4 m = decode_first(m_words.v[word_at + i], scale.x);
                 m_most = max(m_most, abs(adamw_first(rates, m, g)));
@@ -120,14 +115,15 @@ void main()
             most = mix(most, vec2(0.0), lessThan(most, vec2(ADAMW_8BIT_SMALLEST_SCALE)));
             vec2 inverse = mix(1.0 / most, vec2(0.0), equal(most, vec2(0.0)));
             [[unroll]] for (uint i = 0u; i < BLOCK_QUADS; i += local_size) {
-                vec4 g = load_quad(g_at, i) * rates.clip, w = load_quad(w_at, i);
+                vec4 g = QUAD(load_grad, g_at, i) * rates.clip, w = QUAD(load_weight, w_at, i);
                 vec4 root = decode_root(v_words.v[word_at + i], scale.y);
                 vec4 m = adamw_first(rates, decode_first(m_words.v[word_at + i], scale.x), g);
                 vec4 v = adamw_second(rates, root * root, g);
                 m_words.v[word_at + i] = encode_first(m, inverse.x);
                 v_words.v[word_at + i] = encode_root(root_of(v), inverse.y);
                 store_quad(w_at, i, adamw_weight(rates, w, m, v, decays));
-                store_quad(g_at, i, vec4(0.0));
+                [[unroll]] for (uint n = 0u; n < QUAD_VECTORS; n++)
+                    clear_grad(g_at, QUAD_VECTORS * i + n);
             }
             if (local_index == 0u)
                 scales.v[scale_at] = most;

@@ -24,7 +24,7 @@ struct grad_norm_sum_args {
 };
 
 struct adamw_args {
-    ADDRESS(span_table) weight, grad, m, v;
+    ADDRESS(span_table) weight, weight_lower, grad, m, v; // lower: of master halves, else 0
     ADDRESS(step_values_ref) step;
     ADDRESS(step_results_ref) results;
     ADDRESS(u32) decay;
@@ -38,8 +38,8 @@ struct adamw_args {
 #define ADAMW_8BIT_LARGEST_ROOT 1.8e19f
 
 struct adamw_8bit_args {
-    ADDRESS(span_table) weight, grad, m, v; // m, v: of codes, one byte an element
-    ADDRESS(f32x2) scales;                  // of each block: the largest |m| and sqrt(v)
+    ADDRESS(span_table) weight, weight_lower, grad, m, v; // m, v: of codes, one byte an element
+    ADDRESS(f32x2) scales; // of each block: the largest |m| and sqrt(v)
     ADDRESS(step_values_ref) step;
     ADDRESS(step_results_ref) results;
     ADDRESS(u32) decay;
@@ -48,7 +48,7 @@ struct adamw_8bit_args {
 };
 
 struct ref_update_args {
-    ADDRESS(span_table) ref, policy;
+    ADDRESS(span_table) ref, ref_lower, policy, policy_lower;
     ADDRESS(step_results_ref) results;
     uint blocks, span_shift, tiles;
     float alpha;

@@ -4,7 +4,10 @@
 #define TRDPO_BUFFERS_GLSL
 
 #define BUFFER_TYPE(name, element, align)                                                          \
-    layout(buffer_reference, scalar, buffer_reference_align = align) buffer name { element v[]; }
+    layout(buffer_reference, scalar, buffer_reference_align = align) buffer name                   \
+    {                                                                                              \
+        element v[];                                                                               \
+    }
 
 BUFFER_TYPE(f32, float, 4);
 BUFFER_TYPE(f32x2, vec2, 8);
@@ -13,10 +16,9 @@ BUFFER_TYPE(u32, uint, 4);
 BUFFER_TYPE(u32x2, uvec2, 8);
 BUFFER_TYPE(u32x4, uvec4, 16);
 
-// Span tables of arenas: element i of the arena is f32(table.v[i >> shift]).v[i & mask]. The span must
-// be the same for all lanes (pack_words.glsl says why). Addresses
-// stand there as pairs of words: for an array of references, glslang asks for a capability that is
-// not needed.
+// Span tables of arenas: element i of the arena is f32(table.v[i >> shift]).v[i & mask]. The span
+// must be the same for all lanes (pack_words.glsl says why). Addresses stand there as pairs of
+// words: for an array of references, glslang asks for a capability that is not needed.
 BUFFER_TYPE(span_table, uvec2, 8);
 
 // Arrays of the structs of args.h and args_step.h.

@@ -22,30 +22,40 @@
 
 layout(local_size_x_id = 0) in;
 
-#define ARGS(type) layout(push_constant, scalar) uniform args_block { type args; }
+#define ARGS(type)                                                                                 \
+    layout(push_constant, scalar) uniform args_block                                               \
+    {                                                                                              \
+        type args;                                                                                 \
+    }
 
 #define local_index gl_LocalInvocationID.x
 #define local_size gl_WorkGroupSize.x
 
-// Index of this workgroup in a grid made by groups() or groups_of(), which fold a long grid into two
-// dimensions. It may reach beyond the number asked for: compare it with the bound.
-uint group_index() { return gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x; }
+// Index of this workgroup in a grid made by groups() or groups_of(), which fold a long grid into
+// two dimensions. It may reach beyond the number asked for: compare it with the bound.
+uint group_index()
+{
+    return gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
+}
 
 // False for address 0, which stands for an optional array that is not there.
 #define given(address) (uvec2(address) != uvec2(0))
 
 // The word at an address, or `otherwise` where it is not given. Then the load is made from `valid`,
-// any address that can be read: Mesa 26's CPU device makes a load from an address that all lanes share
-// even where the condition holds for none of them, and must not read at 0.
+// any address that can be read: Mesa 26's CPU device makes a load from an address that all lanes
+// share even where the condition holds for none of them, and must not read at 0.
 uint word_or(u32 address, uvec2 valid, uint otherwise)
 {
     uint word = u32(given(address) ? uvec2(address) : valid).v[0];
     return given(address) ? word : otherwise;
 }
 
-// Rows in use: what stands at `live`, at most `rows`; all of them where `live` is not given. `valid`
-// as in word_or().
-uint live_rows(u32 live, uvec2 valid, uint rows) { return min(word_or(live, valid, rows), rows); }
+// Rows in use: what stands at `live`, at most `rows`; all of them where `live` is not given.
+// `valid` as in word_or().
+uint live_rows(u32 live, uvec2 valid, uint rows)
+{
+    return min(word_or(live, valid, rows), rows);
+}
 
 // The same of the part of the rows that begins with row `from`.
 uint live_rows_from(u32 live, uvec2 valid, uint from, uint rows)
@@ -55,9 +65,9 @@ uint live_rows_from(u32 live, uvec2 valid, uint from, uint rows)
 }
 
 // Workgroup reductions: the same result in every invocation, by a fixed order (the subgroup's own,
-// then subgroups by number), for workgroups of one subgroup or of whole subgroups of any size. To be
-// called in uniform control flow. They hold two barriers, so shared memory written before is visible
-// after.
+// then subgroups by number), for workgroups of one subgroup or of whole subgroups of any size. To
+// be called in uniform control flow. They hold two barriers, so shared memory written before is
+// visible after.
 #define REDUCE_SLOTS 256 // 1024 invocations in subgroups of 4
 shared uvec4 reduce_slots[REDUCE_SLOTS];
 
@@ -66,8 +76,7 @@ shared uvec4 reduce_slots[REDUCE_SLOTS];
     {                                                                                              \
         type total = subgroup_op(value);                                                           \
         if (gl_NumSubgroups > 1u) {                                                                \
-            if (subgroupElect())                                                                   \
-                reduce_slots[gl_SubgroupID] = put(total);                                          \
+            if (subgroupElect()) reduce_slots[gl_SubgroupID] = put(total);                         \
             barrier();                                                                             \
             total = get(reduce_slots[0]);                                                          \
             for (uint i = 1u; i < gl_NumSubgroups; i++) {                                          \
@@ -97,7 +106,10 @@ REDUCTION(workgroup_max, float, subgroupMax, PUT_FLOAT, GET_FLOAT, max)
 REDUCTION(workgroup_min, uint, subgroupMin, PUT_UINT, GET_UINT, min)
 
 // Overflow tests look at exponent bits, since a compiler may assume that there is no NaN.
-bool is_nonfinite(float x) { return (floatBitsToUint(x) & 0x7f800000u) == 0x7f800000u; }
+bool is_nonfinite(float x)
+{
+    return (floatBitsToUint(x) & 0x7f800000u) == 0x7f800000u;
+}
 
 // Stands for minus infinity in masks.
 const float MASKED = -1e30;

@@ -5,7 +5,7 @@
 // over groups, so that no chain of roundings is long in an arena of any size.
 #version 460
 #include "common.glsl"
-#include "arena.glsl"
+#include "arena_types.glsl"
 
 ARGS(grad_norm_args);
 
@@ -24,10 +24,10 @@ void main()
         vector squares = vector(0.0);
         vector_bits bads = vector_bits(0u);
         for (uint block = tile.first; block < tile.end; block++) {
-            READ_AHEAD_BLOCK(span, block);
-            place grad = place_of(span, block);
+            READ_AHEAD_GRADS(span, block);
+            grad_place grad = grad_place_at(span, block, local_index);
             [[unroll]] for (uint i = 0u; i < BLOCK_VECTORS; i += local_size) {
-                vector_bits bits = load_bits(grad, i);
+                vector_bits bits = load_grad_bits(grad, i);
                 squares += uintBitsToFloat(bits) * uintBitsToFloat(bits);
                 bads += vector_bits(equal(bits & 0x7f800000u, vector_bits(0x7f800000u)));
             }

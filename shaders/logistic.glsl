@@ -7,19 +7,27 @@
 #define NOT_A_NUMBER uintBitsToFloat(0x7fc00000u)
 #define INFINITE uintBitsToFloat(0x7f800000u)
 
-// (exp(x), exp(x) - 1), the second with all its digits near 0. Infinite where x > 88.72; exp(x) is 0
-// where it is below the smallest normal number. NaN for NaN.
+// (exp(x), exp(x) - 1), the second with all its digits near 0. Infinite where x > 88.72; exp(x) is
+// 0 where it is below the smallest normal number. NaN for NaN.
 vec2 exp_and_less(float x)
 {
     float inside = clamp(x, -88.0, 88.7228);
     // x = n ln 2 + r with |r| <= ln 2 / 2; ln 2 in two parts, so that n times the first is exact.
     float n = floor(inside * 1.44269504 + 0.5);
     precise float r = (inside - n * 0.693359375) + n * 2.12194440e-4;
-    float less = r * (1.0 + r * (1.0 / 2.0) * (1.0 + r * (1.0 / 3.0) * (1.0 + r * (1.0 / 4.0) *
-        (1.0 + r * (1.0 / 5.0) * (1.0 + r * (1.0 / 6.0) * (1.0 + r * (1.0 / 7.0) *
-        (1.0 + r * (1.0 / 8.0))))))));
+    float less =
+        r *
+        (1.0 +
+         r * (1.0 / 2.0) *
+             (1.0 + r * (1.0 / 3.0) *
+                        (1.0 + r * (1.0 / 4.0) *
+                                   (1.0 + r * (1.0 / 5.0) *
+                                              (1.0 + r * (1.0 / 6.0) *
+                                                         (1.0 + r * (1.0 / 7.0) *
+                                                                    (1.0 + r * (1.0 / 8.0))))))));
     // 2^n as a number and a factor, since 2^128 is none.
-    float power = uintBitsToFloat(uint(clamp(int(n) + 127, 1, 254)) << 23), rest = n > 127.0 ? 2.0 : 1.0;
+    float power = uintBitsToFloat(uint(clamp(int(n) + 127, 1, 254)) << 23),
+          rest = n > 127.0 ? 2.0 : 1.0;
     float e = (1.0 + less) * power * rest;
     e = x < -87.0 ? 0.0 : e;
     e = x > 88.7228 ? INFINITE : e;
@@ -27,7 +35,10 @@ vec2 exp_and_less(float x)
     return vec2(e, n == 0.0 ? less : e - 1.0);
 }
 
-float exp_any(float x) { return exp_and_less(x).x; }
+float exp_any(float x)
+{
+    return exp_and_less(x).x;
+}
 
 // 2 artanh(s) = log((1 + s) / (1 - s)) for |s| <= 1/3.
 float twice_artanh(float s)
@@ -44,7 +55,10 @@ float twice_artanh(float s)
 }
 
 // log(1 + e) for e in [-1/2, 1]: no digits are lost where e is small.
-float log_one_plus(float e) { return twice_artanh(e / (2.0 + e)); }
+float log_one_plus(float e)
+{
+    return twice_artanh(e / (2.0 + e));
+}
 
 // log(x): minus infinity at 0 (and below the smallest normal number), NaN below 0.
 float log_any(float x)
@@ -66,8 +80,8 @@ struct logistic {
 
 logistic logistic_of(float z)
 {
-    // From e = exp(-|z|): ls(|z|) = -log(1 + e), ls(-|z|) = -|z| - log(1 + e), s(|z|) = 1 / (1 + e),
-    // s(-|z|) = e / (1 + e).
+    // From e = exp(-|z|): ls(|z|) = -log(1 + e), ls(-|z|) = -|z| - log(1 + e), s(|z|) = 1 / (1 +
+    // e), s(-|z|) = e / (1 + e).
     float magnitude = is_nonfinite(z) ? NOT_A_NUMBER : abs(z);
     float e = exp_any(-magnitude), large = 1.0 / (1.0 + e), small = e / (1.0 + e);
     float near = -log_one_plus(e), far = near - magnitude;

@@ -1,5 +1,5 @@
-// Losses that look at all pairs of the batch, by the table that pair_sums.comp made. To be called in
-// uniform control flow: the workgroup shares out the batch.
+// Losses that look at all pairs of the batch, by the table that pair_sums.comp made. To be called
+// in uniform control flow: the workgroup shares out the batch.
 #ifndef TRDPO_PREF_BATCH_GLSL
 #define TRDPO_PREF_BATCH_GLSL
 
@@ -18,10 +18,8 @@ struct pref_batch {
 
 float listed(pref_batch b, uint list, uint i)
 {
-    if (list == LIST_POLICY)
-        return b.table.v[i].logp_chosen - b.table.v[i].logp_rejected;
-    if (list == LIST_REF)
-        return b.table.v[i].ref_logp_chosen - b.table.v[i].ref_logp_rejected;
+    if (list == LIST_POLICY) return b.table.v[i].logp_chosen - b.table.v[i].logp_rejected;
+    if (list == LIST_REF) return b.table.v[i].ref_logp_chosen - b.table.v[i].ref_logp_rejected;
     return list == LIST_CHOSEN ? b.table.v[i].ratio_chosen : b.table.v[i].ratio_rejected;
 }
 
@@ -62,13 +60,13 @@ uint entry_of_rank(pref_batch b, uint list, uint rank)
         uint trial = min(entry | 1u << bit, b.end - b.begin), equal = 0u;
         for (uint i = b.begin + local_index; i < b.begin + trial; i += local_size)
             equal += listed_key(b, list, i) == key ? 1u : 0u;
-        if (smaller + workgroup_sum(equal) <= rank)
-            entry = trial;
+        if (smaller + workgroup_sum(equal) <= rank) entry = trial;
     }
     return b.begin + min(entry, b.end - b.begin - 1u);
 }
 
-// Both lists sorted, d the difference of their elements of one rank: -(1 - E) ls(beta d) - E ls(-beta d).
+// Both lists sorted, d the difference of their elements of one rank: -(1 - E) ls(beta d) - E
+// ls(-beta d).
 pref_term aot_term(pref_batch b, float weight, pref_settings_ref settings)
 {
     float beta = settings.v[0].beta;

@@ -1,4 +1,5 @@
-// Losses of D = score(u_w) - score(u_l), or of scores for each token, by z = beta D: (loss, dloss/dz).
+// Losses of D = score(u_w) - score(u_l), or of scores for each token, by z = beta D: (loss,
+// dloss/dz).
 #ifndef TRDPO_PREF_MARGIN_GLSL
 #define TRDPO_PREF_MARGIN_GLSL
 
@@ -16,7 +17,10 @@ vec2 sigmoid_loss(uint type, logistic s, float z, float smoothing)
 }
 
 // max(0, 1 - z)
-vec2 hinge_loss(float z) { return z < 1.0 ? vec2(1.0 - z, -1.0) : vec2(0.0); }
+vec2 hinge_loss(float z)
+{
+    return z < 1.0 ? vec2(1.0 - z, -1.0) : vec2(0.0);
+}
 
 // (D - 1 / (2 beta))^2 = (z - 1/2)^2 / beta^2
 vec2 ipo_loss(float z, float beta)
@@ -33,8 +37,8 @@ vec2 exo_pair_loss(logistic s, float z, float smoothing)
                 s.yes * s.no * (z - log_right + log_wrong));
 }
 
-// -ls(z) (1 - m) + exp(-z) m, m = s(z / tau). exp(-z) m is one exponential: where z is far below 0 the
-// first alone overflows, though the second is far below 1 / exp(-z).
+// -ls(z) (1 - m) + exp(-z) m, m = s(z / tau). exp(-z) m is one exponential: where z is far below 0
+// the first alone overflows, though the second is far below 1 / exp(-z).
 vec2 discopop_loss(logistic s, float z, float tau)
 {
     logistic m = logistic_of(z / tau);
@@ -53,20 +57,23 @@ vec2 margin_loss(uint type, float z, pref_settings_ref settings)
 {
     float beta = settings.v[0].beta, smoothing = settings.v[0].label_smoothing;
     logistic s = logistic_of(z);
-    if (is_nonfinite(z))
-        return vec2(NOT_A_NUMBER);
+    if (is_nonfinite(z)) return vec2(NOT_A_NUMBER);
     switch (type) {
-    case PREF_HINGE: return hinge_loss(z);
+    case PREF_HINGE:
+        return hinge_loss(z);
     case PREF_IPO:
-    case PREF_IPO_SUM: return ipo_loss(z, beta);
-    case PREF_EXO_PAIR: return exo_pair_loss(s, z, smoothing);
-    case PREF_DISCOPOP: return discopop_loss(s, z, settings.v[0].discopop_tau);
+    case PREF_IPO_SUM:
+        return ipo_loss(z, beta);
+    case PREF_EXO_PAIR:
+        return exo_pair_loss(s, z, smoothing);
+    case PREF_DISCOPOP:
+        return discopop_loss(s, z, settings.v[0].discopop_tau);
     }
     return sigmoid_loss(type, s, z, smoothing);
 }
 
-// The score of a completion: AlphaPO's is made of the mean where the loss takes means, a divergence's
-// is divided by the length.
+// The score of a completion: AlphaPO's is made of the mean where the loss takes means, a
+// divergence's is divided by the length.
 pref_score margin_score(float u, float length, uint divergence, pref_settings_ref settings)
 {
     float alpha = settings.v[0].alpha;
@@ -86,8 +93,10 @@ pref_term margin_term(uint type, pref_pair pair, pref_settings_ref settings)
     bool free = type == PREF_SIMPO, means = free || type == PREF_IPO || type == PREF_SIGMOID_NORM;
     // A loss without a reference knows no divergence.
     uint divergence = free ? DIVERGENCE_REVERSE_KL : settings.v[0].divergence;
-    pref_score w = margin_score(free ? pair.logp_w : pair.u_w, means ? pair.n_w : 1.0, divergence, settings);
-    pref_score l = margin_score(free ? pair.logp_l : pair.u_l, means ? pair.n_l : 1.0, divergence, settings);
+    pref_score w =
+        margin_score(free ? pair.logp_w : pair.u_w, means ? pair.n_w : 1.0, divergence, settings);
+    pref_score l =
+        margin_score(free ? pair.logp_l : pair.u_l, means ? pair.n_l : 1.0, divergence, settings);
     float beta = settings.v[0].beta, gamma = free ? settings.v[0].simpo_gamma : 0.0;
     vec2 f = margin_loss(type, beta * (w.value - l.value) - gamma, settings);
     return pref_term(f.x, beta * f.y * w.slope, -beta * f.y * l.slope, 0.0);

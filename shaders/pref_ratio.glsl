@@ -1,4 +1,5 @@
-// Losses that look at the log ratios u_w and u_l apart; w and l are beta times those. Slopes by w, l.
+// Losses that look at the log ratios u_w and u_l apart; w and l are beta times those. Slopes by w,
+// l.
 #ifndef TRDPO_PREF_RATIO_GLSL
 #define TRDPO_PREF_RATIO_GLSL
 
@@ -7,7 +8,8 @@
 // -ls(w) - ls(-w) / 2 - ls(-l) / 2
 pref_term nca_pair_loss(logistic w, logistic l)
 {
-    return pref_term(-w.log_yes - 0.5 * w.log_no - 0.5 * l.log_no, 0.5 * w.yes - w.no, 0.5 * l.yes, 0.0);
+    return pref_term(-w.log_yes - 0.5 * w.log_no - 0.5 * l.log_no, 0.5 * w.yes - w.no, 0.5 * l.yes,
+                     0.0);
 }
 
 // -ls(w) - ls(-l)
@@ -36,16 +38,23 @@ pref_term apo_down_loss(logistic w, logistic difference)
     return pref_term(w.yes + difference.no, w.yes * w.no - together, together, 0.0);
 }
 
-bool is_ratio_loss(uint type) { return type >= PREF_NCA_PAIR && type <= PREF_APO_DOWN; }
+bool is_ratio_loss(uint type)
+{
+    return type >= PREF_NCA_PAIR && type <= PREF_APO_DOWN;
+}
 
 pref_term ratio_loss(uint type, float w, float l, float beta)
 {
     logistic of_w = logistic_of(w), of_other = logistic_of(type == PREF_APO_DOWN ? w - l : l);
     switch (type) {
-    case PREF_NCA_PAIR: return nca_pair_loss(of_w, of_other);
-    case PREF_BCO_PAIR: return bco_pair_loss(of_w, of_other);
-    case PREF_SPPO_HARD: return sppo_hard_loss(w, l, beta);
-    case PREF_APO_ZERO: return apo_zero_loss(of_w, of_other);
+    case PREF_NCA_PAIR:
+        return nca_pair_loss(of_w, of_other);
+    case PREF_BCO_PAIR:
+        return bco_pair_loss(of_w, of_other);
+    case PREF_SPPO_HARD:
+        return sppo_hard_loss(w, l, beta);
+    case PREF_APO_ZERO:
+        return apo_zero_loss(of_w, of_other);
     }
     return apo_down_loss(of_w, of_other);
 }

@@ -18,14 +18,20 @@ pref_completion completion(scored_range own, scored_range other, float tail)
     return pref_completion(own.begin, own.begin + shared_length, own.end, tail);
 }
 
-float position_weight(pref_completion c, uint i) { return i < c.shared_end ? 1.0 : c.tail; }
+float position_weight(pref_completion c, uint i)
+{
+    return i < c.shared_end ? 1.0 : c.tail;
+}
 
-float scored_tokens(pref_completion c) { return float(c.end - c.begin); }
+float scored_tokens(pref_completion c)
+{
+    return float(c.end - c.begin);
+}
 
 struct pref_sums {
-    float logp, ref_logp; // all tokens alike, with the bits of sequence_sum()
+    float logp, ref_logp;          // all tokens alike, with the bits of sequence_sum()
     float score, ref_score, ratio; // tail weighed: of logp, ref_logp, logp - ref_logp
-    float weight; // WPO: exp of the mean of logp - log sum p^2; 1 without
+    float weight;                  // WPO: exp of the mean of logp - log sum p^2; 1 without
 };
 
 // Those of the arrays that the settings ask for; else 0.
@@ -52,7 +58,8 @@ pref_sums sums_of(f32 logp, f32 ref_logp, f32 collision, pref_completion c)
     }
     a = workgroup_sum(a);
     b = workgroup_sum(b);
-    return pref_sums(a.x, a.y, a.z, a.w, b.x, weighted ? exp_any(b.y / max(scored_tokens(c), 1.0)) : 1.0);
+    return pref_sums(a.x, a.y, a.z, a.w, b.x,
+                     weighted ? exp_any(b.y / max(scored_tokens(c), 1.0)) : 1.0);
 }
 
 #endif

@@ -1,10 +1,10 @@
 // Reading ahead, in the variants for CPU devices (-DCPU) of kernels that stream through memory.
 //
-// lavapipe makes gathers of loads that differ from lane to lane. The processor's prefetcher does not
-// follow gathers, and each that misses the cache stalls those behind it. There is no gather of 16
-// bits: such a load is a plain one for each lane. So an invocation reads 16 bits of every cache line
-// that the workgroup is about to gather from, many lines at once. The rows then come from the cache:
-// two to three times as fast where they did not stand there before.
+// lavapipe makes gathers of loads that differ from lane to lane. The processor's prefetcher does
+// not follow gathers, and each that misses the cache stalls those behind it. There is no gather of
+// 16 bits: such a load is a plain one for each lane. So an invocation reads 16 bits of every cache
+// line that the workgroup is about to gather from, many lines at once. The rows then come from the
+// cache: two to three times as fast where they did not stand there before.
 #ifndef TRDPO_READ_AHEAD_GLSL
 #define TRDPO_READ_AHEAD_GLSL
 
@@ -32,14 +32,14 @@ void read_ahead_rows(uvec2 address, uint first, uint rows, uint stride)
     for (uint i = local_index; i < rows * lines; i += local_size)
         read_ahead_bits |= uint(halves.v[first + i / lines * stride + i % lines * LINE_WORDS].x);
 }
-#define READ_AHEAD_ROWS(array, first, rows, stride) read_ahead_rows(uvec2(array), first, rows, stride)
+#define READ_AHEAD_ROWS(array, first, rows, stride)                                                \
+    read_ahead_rows(uvec2(array), first, rows, stride)
 
 // Ends a kernel: makes what was read count in a case that never comes to pass (`never`: a condition
 // that the compiler cannot know to be false), else it would leave the loads out. `array`: any that
 // the kernel may write.
 #define END_READ_AHEAD(never, array)                                                               \
-    if (never)                                                                                     \
-    u32(uvec2(array)).v[0] = read_ahead_bits
+    if (never) u32(uvec2(array)).v[0] = read_ahead_bits
 #else
 #define READ_AHEAD(array, first, count)
 #define READ_AHEAD_ROWS(array, first, rows, stride)

@@ -4,13 +4,14 @@
 // arena.
 #version 460
 #include "common.glsl"
-#include "arena.glsl"
+#include "arena_types.glsl"
 
 ARGS(ref_update_args);
 
 void main()
 {
-    span_table refs = args.ref, policies = args.policy;
+    span_table refs = args.ref, refs_lower = args.ref_lower;
+    span_table policies = args.policy, policies_lower = args.policy_lower;
     uint blocks = args.blocks, span_shift = args.span_shift, tiles = args.tiles;
     float alpha = args.alpha;
     if (group_index() == 0u && local_index == 0u)
@@ -20,19 +21,20 @@ void main()
     uint first = group_index() * tiles;
     for (uint t = first; t < first + tiles; t++) {
         arena_tile tile = tile_of(t, blocks, span_shift);
-        uvec2 ref_span = refs.v[tile.span], policy_span = policies.v[tile.span];
         for (uint block = tile.first; block < tile.end; block++) {
-            READ_AHEAD_BLOCK(ref_span, block);
-            READ_AHEAD_BLOCK(policy_span, block);
-            place ref = place_of(ref_span, block), policy = place_of(policy_span, block);
+            READ_AHEAD_MASTERS(refs, refs_lower, tile.span, block);
+            READ_AHEAD_MASTERS(policies, policies_lower, tile.span, block);
+            weight_place ref = WEIGHTS_OF(refs, refs_lower, tile.span, block, local_index);
+            weight_place policy =
+                WEIGHTS_OF(policies, policies_lower, tile.span, block, local_index);
             if (alpha == 1.0) {
                 [[unroll]] for (uint i = 0u; i < BLOCK_VECTORS; i += local_size)
-                    store_bits(ref, i, load_bits(policy, i));
+                    store_weight_bits(ref, i, load_weight_bits(policy, i));
                 continue;
             }
             [[unroll]] for (uint i = 0u; i < BLOCK_VECTORS; i += local_size) {
-                vector r = load_vector(ref, i);
-                store_vector(ref, i, r + alpha * (load_vector(policy, i) - r));
+                vector r = load_weight(ref, i);
+                store_weight(ref, i, r + alpha * (load_weight(policy, i) - r));
             }
         }
     }

@@ -41,8 +41,8 @@ static struct vk_launch row_groups(struct vk_seq *s, uint32_t rows)
     return launch;
 }
 
-static void logits(struct vk_seq *s, const struct chunk *c, vk_addr z, vk_addr w, uint32_t cols,
-                   uint32_t vocab, vk_addr live)
+static void logits(struct vk_seq *s, const struct chunk *c, vk_addr z, vk_addr w,
+                   enum op_type w_type, uint32_t cols, uint32_t vocab, vk_addr live)
 {
     matmul_record(s, &(struct matmul){.y = z,
                                       .a = c->x,
@@ -53,7 +53,8 @@ static void logits(struct vk_seq *s, const struct chunk *c, vk_addr z, vk_addr w
                                       .cols = vocab,
                                       .depth = cols,
                                       .a_by_depth = true,
-                                      .b_by_depth = true});
+                                      .b_by_depth = true,
+                                      .b_type = w_type});
 }
 
 uint32_t op_head_chunk_rows(uint32_t rows, uint32_t vocab, uint64_t bytes)
@@ -74,7 +75,7 @@ void op_head_fwd(struct vk_seq *s, const struct op_head *p)
     CHECK(!p->collision || words_ok(s, p->collision, p->rows));
     for (uint32_t first = 0; first < p->rows; first += p->chunk_rows) {
         struct chunk c = chunk_at(first, p->rows, p->chunk_rows, p->x, p->cols);
-        logits(s, &c, p->logits, p->w, p->cols, p->vocab, p->live);
+        logits(s, &c, p->logits, p->w, p->w_type, p->cols, p->vocab, p->live);
         vk_cost(s, 30.0 * c.rows * p->vocab, 8.0 * c.rows * p->vocab);
         DISPATCH(s, head_fwd, row_groups(s, c.rows), .logits = p->logits,
                  .targets = element(p->targets, first), .logp = element(p->logp, first),
@@ -96,7 +97,8 @@ static void products(struct vk_seq *s, const struct op_head_bwd *p, const struct
                                       .rows = c->rows,
                                       .cols = p->cols,
                                       .depth = p->vocab,
-                                      .a_by_depth = true});
+                                      .a_by_depth = true,
+                                      .b_type = p->w_type});
     if (!p->dw) return;
     matmul_record(s, &(struct matmul){.y = p->dw,
                                       .a = p->logits,
@@ -107,7 +109,8 @@ static void products(struct vk_seq *s, const struct op_head_bwd *p, const struct
                                       .live_depth = true,
                                       .rows = p->vocab,
                                       .cols = p->cols,
-                                      .depth = c->rows});
+                                      .depth = c->rows,
+                                      .y_type = p->dw_type});
 }
 
 void op_head_bwd(struct vk_seq *s, const struct op_head_bwd *p)
@@ -118,7 +121,8 @@ void op_head_bwd(struct vk_seq *s, const struct op_head_bwd *p)
           words_ok(s, p->lse, p->rows));
     for (uint32_t first = 0; first < p->rows; first += p->chunk_rows) {
         struct chunk c = chunk_at(first, p->rows, p->chunk_rows, p->x, p->cols);
-        if (p->rows > p->chunk_rows) logits(s, &c, p->logits, p->w, p->cols, p->vocab, p->live);
+        if (p->rows > p->chunk_rows)
+            logits(s, &c, p->logits, p->w, p->w_type, p->cols, p->vocab, p->live);
         vk_cost(s, 25.0 * c.rows * p->vocab, 8.0 * c.rows * p->vocab);
         DISPATCH(s, head_bwd, row_groups(s, c.rows), .logits = p->logits,
                  .targets = element(p->targets, first), .dlogp = element(p->dlogp, first),

@@ -4,6 +4,7 @@
 #ifndef TRDPO_OPS_HEAD_H
 #define TRDPO_OPS_HEAD_H
 
+#include "ops/type.h"
 #include "vk/sequence.h"
 
 struct op_head {
@@ -17,6 +18,7 @@ struct op_head {
     vk_addr logits;                         // scratch [chunk_rows, V]
     uint32_t rows, cols, vocab, chunk_rows; // S, C, V
     vk_addr live;                           // bounds S
+    enum op_type w_type;
 };
 void op_head_fwd(struct vk_seq *s, const struct op_head *p);
 
@@ -28,6 +30,7 @@ struct op_head_bwd {
     vk_addr x, w, targets, lse, logits;
     uint32_t rows, cols, vocab, chunk_rows;
     vk_addr live;
+    enum op_type w_type, dw_type;
 };
 void op_head_bwd(struct vk_seq *s, const struct op_head_bwd *p);
 

@@ -3,6 +3,7 @@
 #define TRDPO_OPS_KERNELS_H
 
 #include "args.h" // the folder shaders/
+#include "ops/type.h"
 #include "vk/sequence.h"
 
 enum op_kernel {
@@ -40,7 +41,18 @@ struct vk_launch groups3(uint32_t x, uint32_t y, uint32_t z);
 
 // The same for a kernel whose arguments are struct STEM_args.
 #define DISPATCH_AS(s, kernel, stem, launch, ...)                                                  \
-    vk_dispatch((s), &op_kernels[KERNEL_##kernel], (launch), &(struct stem##_args){__VA_ARGS__},   \
+    DISPATCH_ID(s, KERNEL_##kernel, stem, launch, __VA_ARGS__)
+
+// The same for one of several kernels with these arguments, by its enum op_kernel.
+#define DISPATCH_ID(s, id, stem, launch, ...)                                                      \
+    vk_dispatch((s), &op_kernels[id], (launch), &(struct stem##_args){__VA_ARGS__},                \
                 sizeof(struct stem##_args))
+
+// Of a kernel and its variant for weights, or for gradients, in bf16.
+#define KERNEL_BY_WEIGHTS(kernel, type)                                                            \
+    ((type) == OP_BF16 ? KERNEL_##kernel##_w16 : KERNEL_##kernel)
+#define KERNEL_BY_GRADS(kernel, type) ((type) == OP_BF16 ? KERNEL_##kernel##_g16 : KERNEL_##kernel)
+#define KERNEL_BY_TYPES(kernel, w_type, g_type)                                                    \
+    ((g_type) == OP_BF16 ? KERNEL_##kernel##_g16 : KERNEL_BY_WEIGHTS(kernel, w_type))
 
 #endif

@@ -164,8 +164,8 @@ static void bias_gradient(struct vk_seq *s, const struct op_linear_bwd_weight *p
     struct vk_launch launch = {.local = vk_device_caps(vk_seq_device(s))->subgroup_size};
     launch.x = (p->out + launch.local - 1) / launch.local;
     vk_cost(s, (double)p->rows * p->out, 4.0 * p->rows * p->out);
-    DISPATCH(s, column_sums, launch, .sums = p->dbias, .x = p->dy, .live = p->live, .rows = p->rows,
-             .cols = p->out);
+    DISPATCH_ID(s, KERNEL_BY_GRADS(column_sums, p->dw_type), column_sums, launch, .sums = p->dbias,
+                .x = p->dy, .live = p->live, .rows = p->rows, .cols = p->out);
 }
 
 void op_linear_bwd_weight(struct vk_seq *s, const struct op_linear_bwd_weight *p)

@@ -103,46 +103,50 @@ static void pack(struct vk_seq *s, const struct matmul *p, const struct slabs *s
     uint32_t panel = a ? slabs->tile_rows : slabs->tile_cols;
     uint64_t at = by_depth ? (uint64_t)part->first * stride + part->from_depth
                            : (uint64_t)part->from_depth * stride + part->first;
-    vk_addr from = (a ? p->a : p->b) + at * sizeof(float);
+    enum op_type type = a ? OP_F32 : p->b_type;
+    vk_addr from = (a ? p->a : p->b) + at * op_type_bytes(type);
     bool bounded = p->live && (a || p->live_depth);
     uint32_t padded = round_up(part->depth, MATMUL_DEPTH_STEP);
     struct vk_launch launch = groups2((padded + MATMUL_PACK_DEPTH - 1) / MATMUL_PACK_DEPTH,
                                       (part->outer + panel - 1) / panel);
     launch.spec_count = 4;
     launch.spec[0] = panel;
-    launch.spec[1] = stride % 2 == 0 && from % 8 == 0;
+    launch.spec[1] = stride % 2 == 0 && from % (2 * op_type_bytes(type)) == 0;
     launch.spec[2] = by_depth;
     launch.spec[3] = a;
-    vk_cost(s, 0, 8.0 * part->outer * part->depth);
-    DISPATCH(s, matmul_pack, launch, .from = from, .to = to, .live = bounded ? p->live : 0,
-             .outer = part->outer, .depth = part->depth, .stride = stride,
-             .live_from = p->live_from + (p->live_depth ? part->from_depth : part->first),
-             .live_depth = p->live_depth);
+    vk_cost(s, 0, (4.0 + op_type_bytes(type)) * part->outer * part->depth);
+    DISPATCH_ID(s, KERNEL_BY_WEIGHTS(matmul_pack, type), matmul_pack, launch, .from = from,
+                .to = to, .live = bounded ? p->live : 0, .outer = part->outer, .depth = part->depth,
+                .stride = stride,
+                .live_from = p->live_from + (p->live_depth ? part->from_depth : part->first),
+                .live_depth = p->live_depth);
 }
 
 static void multiply(struct vk_seq *s, const struct matmul *p, const struct slabs *slabs,
                      vk_addr panels, const struct part *a, const struct part *b)
 {
-    uint64_t at = ((uint64_t)a->first * p->cols + b->first) * sizeof(float);
+    uint32_t element = op_type_bytes(p->y_type);
+    uint64_t at = ((uint64_t)a->first * p->cols + b->first) * element;
     bool accumulates = a->from_depth > 0; // later slabs of the depth add to the first's result
     vk_addr y = p->y + at;
     vk_addr add = accumulates ? y : p->add ? p->add + at : 0;
-    vk_addr bias = !accumulates && p->bias ? p->bias + b->first * sizeof(float) : 0;
+    vk_addr bias = !accumulates && p->bias ? p->bias + b->first * op_type_bytes(p->b_type) : 0;
     struct vk_launch launch = groups2((b->outer + slabs->tile_cols - 1) / slabs->tile_cols,
                                       (a->outer + slabs->tile_rows - 1) / slabs->tile_rows);
     launch.local = slabs->tile_cols / LANE_COLS;
     launch.spec_count = 3;
     launch.spec[0] = slabs->tile_rows;
-    launch.spec[1] = p->cols % 2 == 0 && y % 8 == 0 && add % 8 == 0;
+    launch.spec[1] = p->cols % 2 == 0 && y % (2 * element) == 0 && add % (2 * element) == 0;
     launch.spec[2] = add != 0;
     vk_cost(s, 2.0 * a->outer * b->outer * a->depth,
-            4.0 * ((double)a->outer * a->depth + (double)b->outer * b->depth +
-                   (double)a->outer * b->outer));
-    DISPATCH(s, matmul_direct, launch, .y = y, .bias = bias, .add = add, .a = panels,
-             .b = panels + slabs->a_bytes, .live = p->live, .rows = a->outer, .cols = b->outer,
-             .depth = a->depth, .y_stride = p->cols,
-             .live_from = p->live_from + (p->live_depth ? a->from_depth : a->first),
-             .live_depth = p->live_depth);
+            4.0 * ((double)a->outer * a->depth + (double)b->outer * b->depth) +
+                (double)element * a->outer * b->outer);
+    DISPATCH_ID(s, KERNEL_BY_TYPES(matmul_direct, p->b_type, p->y_type), matmul_direct, launch,
+                .y = y, .bias = bias, .add = add, .a = panels, .b = panels + slabs->a_bytes,
+                .live = p->live, .rows = a->outer, .cols = b->outer, .depth = a->depth,
+                .y_stride = p->cols,
+                .live_from = p->live_from + (p->live_depth ? a->from_depth : a->first),
+                .live_depth = p->live_depth);
 }
 
 static struct part slab(uint32_t first, uint32_t size, uint32_t end)
@@ -185,7 +189,7 @@ bool matmul_few(struct vk_seq *s, const struct matmul *p)
     const struct vk_device *device = vk_seq_device(s);
     if (!broadcasts(device) || p->rows > FEW_ROWS || !p->a_by_depth || !p->b_by_depth ||
         p->live_depth || p->depth % 2 || matmul_a_stride(p) % 2 || matmul_b_stride(p) % 2 ||
-        p->a % 8 || p->b % 8)
+        p->a % 8 || p->b % (2 * op_type_bytes(p->b_type)) || p->y_type != OP_F32)
         return false;
     uint32_t lanes = vk_device_caps(device)->subgroup_size;
     uint32_t rows = p->rows <= 2 ? p->rows : 4;
@@ -194,7 +198,7 @@ bool matmul_few(struct vk_seq *s, const struct matmul *p)
     launch.spec_count = 1;
     launch.spec[0] = rows;
     vk_cost(s, 2.0 * p->rows * p->cols * p->depth, matmul_bytes(p));
-    DISPATCH_AS(s, matmul_few, matmul, launch, MATMUL_ARGS(p));
+    DISPATCH_ID(s, KERNEL_BY_WEIGHTS(matmul_few, p->b_type), matmul, launch, MATMUL_ARGS(p));
     return true;
 }
 
@@ -207,5 +211,6 @@ void matmul_plain(struct vk_seq *s, const struct matmul *p)
     launch.spec_count = 1;
     launch.spec[0] = PLAIN_ROWS;
     vk_cost(s, 2.0 * p->rows * p->cols * p->depth, matmul_bytes(p));
-    DISPATCH_AS(s, matmul_plain, matmul, launch, MATMUL_ARGS(p));
+    DISPATCH_ID(s, KERNEL_BY_TYPES(matmul_plain, p->b_type, p->y_type), matmul, launch,
+                MATMUL_ARGS(p));
 }

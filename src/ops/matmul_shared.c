@@ -58,9 +58,10 @@ uint64_t matmul_shared_scratch(const struct vk_device *device, uint32_t rows, ui
     return slices > 1 ? sizeof(float) * (uint64_t)slices * rows * cols : 0;
 }
 
-static bool aligned(vk_addr addr)
+// Takes loads of four.
+static bool aligned(vk_addr addr, enum op_type type)
 {
-    return addr % 16 == 0;
+    return addr % (4 * op_type_bytes(type)) == 0;
 }
 
 static void sum_slices(struct vk_seq *s, const struct matmul *p, vk_addr partial, uint32_t slices)
@@ -68,9 +69,10 @@ static void sum_slices(struct vk_seq *s, const struct matmul *p, vk_addr partial
     struct vk_launch launch = groups_of((uint64_t)p->rows * p->cols, LANES / 4);
     launch.local = LANES / 4;
     vk_cost(s, (double)slices * p->rows * p->cols, 4.0 * (slices + 1) * p->rows * p->cols);
-    DISPATCH(s, matmul_sum, launch, .y = p->y, .partial = partial, .bias = p->bias, .add = p->add,
-             .live = p->live, .rows = p->rows, .cols = p->cols, .slices = slices,
-             .live_from = p->live_from, .live_depth = p->live_depth);
+    DISPATCH_ID(s, KERNEL_BY_TYPES(matmul_sum, p->b_type, p->y_type), matmul_sum, launch, .y = p->y,
+                .partial = partial, .bias = p->bias, .add = p->add, .live = p->live,
+                .rows = p->rows, .cols = p->cols, .slices = slices, .live_from = p->live_from,
+                .live_depth = p->live_depth);
 }
 
 void matmul_shared(struct vk_seq *s, const struct matmul *p)
@@ -85,6 +87,7 @@ void matmul_shared(struct vk_seq *s, const struct matmul *p)
     slice = (slice + STRIP_DEPTH - 1) / STRIP_DEPTH * STRIP_DEPTH;
     if (sliced) slices = (p->depth + slice - 1) / slice;
 
+    enum op_type y_type = sliced ? OP_F32 : p->y_type; // slices are fp32
     vk_addr y = sliced ? scratch : p->y, add = sliced ? 0 : p->add, bias = sliced ? 0 : p->bias;
     struct vk_launch launch = groups3((p->cols + tile.cols - 1) / tile.cols,
                                       (p->rows + tile.rows - 1) / tile.rows, slices);
@@ -96,15 +99,15 @@ void matmul_shared(struct vk_seq *s, const struct matmul *p)
     launch.spec[3] = tile.cols_per_lane;
     launch.spec[4] = p->a_by_depth;
     launch.spec[5] = p->b_by_depth;
-    launch.spec[6] = aligned(y) && aligned(add) && aligned(bias) && aligned(p->a) &&
-                     aligned(p->b) && p->cols % 4 == 0 && matmul_a_stride(p) % 4 == 0 &&
-                     matmul_b_stride(p) % 4 == 0 &&
+    launch.spec[6] = aligned(y, y_type) && aligned(add, y_type) && aligned(bias, p->b_type) &&
+                     aligned(p->a, OP_F32) && aligned(p->b, p->b_type) && p->cols % 4 == 0 &&
+                     matmul_a_stride(p) % 4 == 0 && matmul_b_stride(p) % 4 == 0 &&
                      (!(p->a_by_depth || p->b_by_depth) || p->depth % 4 == 0) &&
                      (p->a_by_depth || p->rows % 4 == 0);
     vk_cost(s, 2.0 * p->rows * p->cols * p->depth, matmul_bytes(p));
-    DISPATCH_AS(s, matmul_shared, matmul, launch, .y = y, .a = p->a, .b = p->b, .bias = bias,
-                .add = add, .live = p->live, .rows = p->rows, .cols = p->cols, .depth = p->depth,
-                .a_row = p->a_by_depth ? matmul_a_stride(p) : 1,
+    DISPATCH_ID(s, KERNEL_BY_TYPES(matmul_shared, p->b_type, y_type), matmul, launch, .y = y,
+                .a = p->a, .b = p->b, .bias = bias, .add = add, .live = p->live, .rows = p->rows,
+                .cols = p->cols, .depth = p->depth, .a_row = p->a_by_depth ? matmul_a_stride(p) : 1,
                 .a_col = p->a_by_depth ? 1 : matmul_a_stride(p),
                 .b_row = p->b_by_depth ? 1 : matmul_b_stride(p),
                 .b_col = p->b_by_depth ? matmul_b_stride(p) : 1, .live_from = p->live_from,

@@ -24,29 +24,30 @@ void op_embed_fwd(struct vk_seq *s, const struct op_embed *p)
     uint64_t count = floats(p->rows, p->cols);
     CHECK(p->rows && p->cols && p->vocab);
     CHECK_WORDS(s, p->x, count);
-    CHECK_WORDS(s, p->weight, floats(p->vocab, p->cols));
+    CHECK_ELEMENTS(s, p->weight, floats(p->vocab, p->cols), p->w_type);
     CHECK_WORDS(s, p->ids, p->rows);
     CHECK_OPTIONAL_WORDS(s, p->live, 1);
-    vk_cost(s, 0, 8.0 * (double)count);
-    DISPATCH_VARIANT(s, embed_fwd, row_parts(p->rows, p->cols), .x = p->x, .weight = p->weight,
-                     .ids = p->ids, .live = p->live, .rows = p->rows, .cols = p->cols);
+    vk_cost(s, 0, (4.0 + op_type_bytes(p->w_type)) * (double)count);
+    DISPATCH_ID(s, VARIANT_BY_WEIGHTS(s, embed_fwd, p->w_type), embed_fwd,
+                row_parts(p->rows, p->cols), .x = p->x, .weight = p->weight, .ids = p->ids,
+                .live = p->live, .rows = p->rows, .cols = p->cols);
 }
 
 void op_embed_bwd(struct vk_seq *s, const struct op_embed_bwd *p)
 {
     uint64_t count = floats(p->unique, p->cols);
     CHECK(p->unique && p->cols && p->vocab);
-    CHECK_WORDS(s, p->dweight, floats(p->vocab, p->cols));
+    CHECK_ELEMENTS(s, p->dweight, floats(p->vocab, p->cols), p->dw_type);
     CHECK_WORDS(s, p->dx, count);
     CHECK_WORDS(s, p->unique_ids, p->unique);
     CHECK_WORDS(s, p->unique_first, (uint64_t)p->unique + 1);
     CHECK_WORDS(s, p->unique_slots, p->unique);
     CHECK_OPTIONAL_WORDS(s, p->live, 1);
     vk_cost(s, (double)count, 12.0 * (double)count);
-    DISPATCH(s, embed_bwd, row_parts(p->unique, p->cols), .dweight = p->dweight, .dx = p->dx,
-             .unique_ids = p->unique_ids, .unique_first = p->unique_first,
-             .unique_slots = p->unique_slots, .live = p->live, .unique = p->unique,
-             .cols = p->cols);
+    DISPATCH_ID(s, KERNEL_BY_GRADS(embed_bwd, p->dw_type), embed_bwd, row_parts(p->unique, p->cols),
+                .dweight = p->dweight, .dx = p->dx, .unique_ids = p->unique_ids,
+                .unique_first = p->unique_first, .unique_slots = p->unique_slots, .live = p->live,
+                .unique = p->unique, .cols = p->cols);
 }
 
 void op_rmsnorm_fwd(struct vk_seq *s, const struct op_rmsnorm *p)
@@ -55,12 +56,13 @@ void op_rmsnorm_fwd(struct vk_seq *s, const struct op_rmsnorm *p)
     CHECK(p->rows && p->cols);
     CHECK_WORDS(s, p->y, count);
     CHECK_WORDS(s, p->x, count);
-    CHECK_WORDS(s, p->w, p->cols);
+    CHECK_ELEMENTS(s, p->w, p->cols, p->w_type);
     CHECK_OPTIONAL_WORDS(s, p->rstd, p->rows);
     CHECK_OPTIONAL_WORDS(s, p->live, 1);
     vk_cost(s, 4.0 * (double)count, 8.0 * (double)count);
-    DISPATCH_VARIANT(s, rmsnorm_fwd, groups(p->rows), .y = p->y, .rstd = p->rstd, .x = p->x,
-                     .w = p->w, .live = p->live, .rows = p->rows, .cols = p->cols, .eps = p->eps);
+    DISPATCH_ID(s, VARIANT_BY_WEIGHTS(s, rmsnorm_fwd, p->w_type), rmsnorm_fwd, groups(p->rows),
+                .y = p->y, .rstd = p->rstd, .x = p->x, .w = p->w, .live = p->live, .rows = p->rows,
+                .cols = p->cols, .eps = p->eps);
 }
 
 // Rows of one partial sum of dw: few enough sums for the scratch, enough rows to be worth one.
@@ -95,27 +97,28 @@ void op_rmsnorm_bwd(struct vk_seq *s, const struct op_rmsnorm_bwd *p)
     CHECK_WORDS(s, p->dx, count);
     CHECK_WORDS(s, p->dy, count);
     CHECK_WORDS(s, p->x, count);
-    CHECK_WORDS(s, p->w, p->cols);
+    CHECK_ELEMENTS(s, p->w, p->cols, p->w_type);
     CHECK_WORDS(s, p->rstd, p->rows);
     CHECK_OPTIONAL_WORDS(s, p->add, count);
     CHECK_OPTIONAL_WORDS(s, p->live, 1);
     CHECK(p->dx != p->dy && p->dx != p->x); // the two kernels below run side by side
     if (p->dw) {
-        CHECK_WORDS(s, p->dw, p->cols);
+        CHECK_ELEMENTS(s, p->dw, p->cols, p->dw_type);
         CHECK_WORDS(s, p->partial, op_rmsnorm_partial_bytes(p->rows, p->cols) / 4);
     }
     vk_group_begin(s);
     vk_cost(s, 9.0 * (double)count, (p->add ? 16.0 : 12.0) * (double)count);
-    DISPATCH_VARIANT(s, rmsnorm_bwd, groups(p->rows), .dx = p->dx, .dy = p->dy, .x = p->x,
-                     .w = p->w, .rstd = p->rstd, .add = p->add, .live = p->live, .rows = p->rows,
-                     .cols = p->cols);
+    DISPATCH_ID(s, VARIANT_BY_WEIGHTS(s, rmsnorm_bwd, p->w_type), rmsnorm_bwd, groups(p->rows),
+                .dx = p->dx, .dy = p->dy, .x = p->x, .w = p->w, .rstd = p->rstd, .add = p->add,
+                .live = p->live, .rows = p->rows, .cols = p->cols);
     if (p->dw) rmsnorm_bwd_dw(s, p);
     vk_group_end(s);
     if (!p->dw) return;
     uint32_t partials = quotient_up(p->rows, partial_rows(p->rows));
     vk_cost(s, (double)floats(partials, p->cols), 4.0 * (double)floats(partials + 2, p->cols));
-    DISPATCH(s, rmsnorm_bwd_dw_sum, groups_of(p->cols, RMSNORM_COLS_PER_GROUP), .dw = p->dw,
-             .partial = p->partial, .partials = partials, .cols = p->cols);
+    DISPATCH_ID(s, KERNEL_BY_GRADS(rmsnorm_bwd_dw_sum, p->dw_type), rmsnorm_bwd_dw_sum,
+                groups_of(p->cols, RMSNORM_COLS_PER_GROUP), .dw = p->dw, .partial = p->partial,
+                .partials = partials, .cols = p->cols);
 }
 
 void op_rope(struct vk_seq *s, const struct op_rope *p)

@@ -1,10 +1,12 @@
 // Operations by rows: embedding, RMSNorm, rotary positions, SwiGLU, gathers, copies.
 //
 // Letters: T token slots, S scored positions, C channels, F feed-forward size, D head size, V
-// vocabulary. fp32. `live` bounds the rows in use (address of a uint32; 0: all rows).
+// vocabulary. fp32, but weights and their gradients of the types given. `live` bounds the rows in
+// use (address of a uint32; 0: all rows).
 #ifndef TRDPO_OPS_ROWS_H
 #define TRDPO_OPS_ROWS_H
 
+#include "ops/type.h"
 #include "vk/sequence.h"
 
 // x[t, :] = weight[ids[t], :]. Assigns.
@@ -12,6 +14,7 @@ struct op_embed {
     vk_addr x, weight, ids;
     uint32_t rows, cols, vocab; // T, C, V
     vk_addr live;
+    enum op_type w_type;
 };
 void op_embed_fwd(struct vk_seq *s, const struct op_embed *p);
 
@@ -21,6 +24,7 @@ struct op_embed_bwd {
     vk_addr dweight, dx, unique_ids, unique_first, unique_slots;
     uint32_t unique, cols, vocab; // capacity of unique ids and of slots (T), C, V
     vk_addr live;
+    enum op_type dw_type;
 };
 void op_embed_bwd(struct vk_seq *s, const struct op_embed_bwd *p);
 
@@ -31,6 +35,7 @@ struct op_rmsnorm {
     uint32_t rows, cols;
     float eps;
     vk_addr live;
+    enum op_type w_type;
 };
 void op_rmsnorm_fwd(struct vk_seq *s, const struct op_rmsnorm *p);
 
@@ -42,6 +47,7 @@ struct op_rmsnorm_bwd {
     vk_addr dx, dw, dy, x, w, rstd, add, partial;
     uint32_t rows, cols;
     vk_addr live;
+    enum op_type w_type, dw_type;
 };
 void op_rmsnorm_bwd(struct vk_seq *s, const struct op_rmsnorm_bwd *p);
 uint64_t op_rmsnorm_partial_bytes(uint32_t rows, uint32_t cols);

@@ -31,6 +31,15 @@ struct op_arena op_arena_of(const struct vk_arena *arena)
     return arena_of(arena, 4);
 }
 
+struct op_arena op_half_arena_of(const struct vk_arena *upper, const struct vk_arena *lower)
+{
+    struct op_arena a = arena_of(upper, 2);
+    a.type = OP_BF16;
+    a.lower = lower ? lower->table : 0;
+    CHECK(!lower || lower->span_bytes == upper->span_bytes);
+    return a;
+}
+
 struct op_arena op_code_arena_of(const struct vk_arena *arena)
 {
     return arena_of(arena, 1);
@@ -62,6 +71,29 @@ static void check_same(const struct op_arena *a, const struct op_arena *b)
     CHECK(a->count == b->count && a->span_shift == b->span_shift);
 }
 
+// The variants of a kernel for the types of weights and gradients: master halves or fp32; bf16 or
+// fp32.
+#define VARIANT_BY_ARENAS(s, kernel, weight, grad)                                                 \
+    ((weight)->type == OP_F32  ? VARIANT(s, kernel)                                                \
+     : (grad)->type == OP_BF16 ? VARIANT(s, kernel##_w16_g16)                                      \
+                               : VARIANT(s, kernel##_w16))
+
+static void check_masters(const struct op_arena *a)
+{
+    CHECK((a->type == OP_BF16) == (a->lower != 0));
+}
+
+static void check_types(const struct op_arena *weight, const struct op_arena *grad)
+{
+    check_masters(weight);
+    CHECK(!grad->lower && (grad->type == OP_F32 || weight->type == OP_BF16));
+}
+
+static double element(const struct op_arena *a)
+{
+    return op_type_bytes(a->type) + (a->lower ? 2.0 : 0.0);
+}
+
 void op_grad_norm(struct vk_seq *s, const struct op_grad_norm *p)
 {
     check_arena(&p->grad);
@@ -71,10 +103,12 @@ void op_grad_norm(struct vk_seq *s, const struct op_grad_norm *p)
     uint32_t tiles = all / GRAD_NORM_PARTIALS + (all % GRAD_NORM_PARTIALS != 0);
     if (tiles < GROUP_TILES) tiles = GROUP_TILES;
     uint32_t partials = all / tiles + (all % tiles != 0);
-    vk_cost(s, 3.0 * (double)p->grad.count, 4.0 * (double)p->grad.count);
-    DISPATCH_VARIANT(s, grad_norm, groups(partials), .grad = p->grad.table, .partial = p->partial,
-                     .blocks = blocks_of(&p->grad),
-                     .span_shift = p->grad.span_shift - ARENA_TILE_LOG2, .tiles = tiles);
+    CHECK(!p->grad.lower);
+    vk_cost(s, 3.0 * (double)p->grad.count, element(&p->grad) * (double)p->grad.count);
+    DISPATCH_ID(s, p->grad.type == OP_BF16 ? VARIANT(s, grad_norm_g16) : VARIANT(s, grad_norm),
+                grad_norm, groups(partials), .grad = p->grad.table, .partial = p->partial,
+                .blocks = blocks_of(&p->grad), .span_shift = p->grad.span_shift - ARENA_TILE_LOG2,
+                .tiles = tiles);
     vk_cost(s, partials, 8.0 * partials);
     DISPATCH(s, grad_norm_sum, groups(1), .partial = p->partial, .results = p->results,
              .partials = partials, .max_norm = p->max_norm);
@@ -90,16 +124,18 @@ void op_adamw(struct vk_seq *s, const struct op_adamw *p)
     CHECK_WORDS(s, p->step, sizeof(struct step_values) / 4);
     CHECK_WORDS(s, p->results, sizeof(struct step_results) / 4);
     CHECK_OPTIONAL_WORDS(s, p->decay, (p->weight.count / BLOCK + 31) / 32);
+    check_types(&p->weight, &p->grad);
     // 1 - beta in double: in float it would lose half the digits of a beta near 1.
-    vk_cost(s, 18.0 * count, 32.0 * count);
-    DISPATCH_VARIANT(
-        s, adamw, groups_of(tiles_of(&p->weight), GROUP_TILES), .weight = p->weight.table,
-        .grad = p->grad.table, .m = p->m.table, .v = p->v.table, .step = p->step,
-        .results = p->results, .decay = p->decay, .blocks = blocks_of(&p->weight),
-        .span_shift = p->weight.span_shift - ARENA_TILE_LOG2, .tiles = GROUP_TILES,
-        .beta1 = (float)p->beta1, .beta2 = (float)p->beta2,
-        .one_minus_beta1 = (float)(1 - p->beta1), .one_minus_beta2 = (float)(1 - p->beta2),
-        .epsilon = p->epsilon, .weight_decay = p->weight_decay);
+    vk_cost(s, 18.0 * count, (24.0 + 2 * element(&p->grad)) * count);
+    DISPATCH_ID(s, VARIANT_BY_ARENAS(s, adamw, &p->weight, &p->grad), adamw,
+                groups_of(tiles_of(&p->weight), GROUP_TILES), .weight = p->weight.table,
+                .weight_lower = p->weight.lower, .grad = p->grad.table, .m = p->m.table,
+                .v = p->v.table, .step = p->step, .results = p->results, .decay = p->decay,
+                .blocks = blocks_of(&p->weight),
+                .span_shift = p->weight.span_shift - ARENA_TILE_LOG2, .tiles = GROUP_TILES,
+                .beta1 = (float)p->beta1, .beta2 = (float)p->beta2,
+                .one_minus_beta1 = (float)(1 - p->beta1), .one_minus_beta2 = (float)(1 - p->beta2),
+                .epsilon = p->epsilon, .weight_decay = p->weight_decay);
 }
 
 void op_adamw_8bit(struct vk_seq *s, const struct op_adamw_8bit *p)
@@ -113,15 +149,17 @@ void op_adamw_8bit(struct vk_seq *s, const struct op_adamw_8bit *p)
     CHECK_WORDS(s, p->step, sizeof(struct step_values) / 4);
     CHECK_WORDS(s, p->results, sizeof(struct step_results) / 4);
     CHECK_OPTIONAL_WORDS(s, p->decay, (p->weight.count / BLOCK + 31) / 32);
-    vk_cost(s, 60.0 * count, (16.0 + 4.0 + 16.0 / BLOCK) * count);
-    DISPATCH_VARIANT(
-        s, adamw_8bit, groups_of(tiles_of(&p->weight), GROUP_TILES), .weight = p->weight.table,
-        .grad = p->grad.table, .m = p->m.table, .v = p->v.table, .scales = p->scales,
-        .step = p->step, .results = p->results, .decay = p->decay, .blocks = blocks_of(&p->weight),
-        .span_shift = p->weight.span_shift - ARENA_TILE_LOG2, .tiles = GROUP_TILES,
-        .beta1 = (float)p->beta1, .beta2 = (float)p->beta2,
-        .one_minus_beta1 = (float)(1 - p->beta1), .one_minus_beta2 = (float)(1 - p->beta2),
-        .epsilon = p->epsilon, .weight_decay = p->weight_decay);
+    check_types(&p->weight, &p->grad);
+    vk_cost(s, 60.0 * count, (12.0 + 2 * element(&p->grad) + 16.0 / BLOCK) * count);
+    DISPATCH_ID(s, VARIANT_BY_ARENAS(s, adamw_8bit, &p->weight, &p->grad), adamw_8bit,
+                groups_of(tiles_of(&p->weight), GROUP_TILES), .weight = p->weight.table,
+                .weight_lower = p->weight.lower, .grad = p->grad.table, .m = p->m.table,
+                .v = p->v.table, .scales = p->scales, .step = p->step, .results = p->results,
+                .decay = p->decay, .blocks = blocks_of(&p->weight),
+                .span_shift = p->weight.span_shift - ARENA_TILE_LOG2, .tiles = GROUP_TILES,
+                .beta1 = (float)p->beta1, .beta2 = (float)p->beta2,
+                .one_minus_beta1 = (float)(1 - p->beta1), .one_minus_beta2 = (float)(1 - p->beta2),
+                .epsilon = p->epsilon, .weight_decay = p->weight_decay);
 }
 
 void op_ref_update(struct vk_seq *s, const struct op_ref_update *p)
@@ -133,8 +171,12 @@ void op_ref_update(struct vk_seq *s, const struct op_ref_update *p)
     CHECK_WORDS(s, p->results, sizeof(struct step_results) / 4);
     struct vk_launch grid = groups_of(p->alpha > 0 ? tiles_of(&p->ref) : 1, GROUP_TILES);
     vk_cost(s, p->alpha < 1 ? 3.0 * count : 0, p->alpha < 1 ? 12.0 * count : 8.0 * count);
-    DISPATCH_VARIANT(s, ref_update, grid, .ref = p->ref.table, .policy = p->policy.table,
-                     .results = p->results, .blocks = blocks_of(&p->ref),
-                     .span_shift = p->ref.span_shift - ARENA_TILE_LOG2, .tiles = GROUP_TILES,
-                     .alpha = p->alpha);
+    check_masters(&p->ref);
+    check_masters(&p->policy);
+    CHECK(p->ref.type == p->policy.type);
+    DISPATCH_ID(s, VARIANT_BY_WEIGHTS(s, ref_update, p->ref.type), ref_update, grid,
+                .ref = p->ref.table, .ref_lower = p->ref.lower, .policy = p->policy.table,
+                .policy_lower = p->policy.lower, .results = p->results,
+                .blocks = blocks_of(&p->ref), .span_shift = p->ref.span_shift - ARENA_TILE_LOG2,
+                .tiles = GROUP_TILES, .alpha = p->alpha);
 }

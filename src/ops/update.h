@@ -5,6 +5,7 @@
 #ifndef TRDPO_OPS_UPDATE_H
 #define TRDPO_OPS_UPDATE_H
 
+#include "ops/type.h"
 #include "vk/sequence.h"
 
 // One arena as these kernels see it: fp32 unless said otherwise.
@@ -12,8 +13,14 @@ struct op_arena {
     vk_addr table;       // addresses of the spans (vk_arena.table)
     uint32_t span_shift; // log2 of elements in a span
     uint64_t count;      // elements, padding included; a multiple of 256
+    enum op_type type;
+    // Where the type is OP_BF16 and the elements are master weights in fp32: the arena of their
+    // lower halves (shaders/arena_types.glsl). 0: there are none.
+    vk_addr lower;
 };
-struct op_arena op_arena_of(const struct vk_arena *arena); // of all bytes in use
+// Of all bytes in use; of arenas of 2 bytes an element, the second 0 or that of the lower halves.
+struct op_arena op_arena_of(const struct vk_arena *arena);
+struct op_arena op_half_arena_of(const struct vk_arena *upper, const struct vk_arena *lower);
 
 // Global 2-norm of the gradient and the clip factor of torch.nn.utils.clip_grad_norm_:
 // factor = min(1, max_norm / (norm + 1e-6)) (1 if max_norm is 0). Writes grad_norm, clip_factor and
@@ -21,7 +28,7 @@ struct op_arena op_arena_of(const struct vk_arena *arena); // of all bytes in us
 // sums in a fixed order; `partial` is scratch of OP_GRAD_NORM_PARTIAL_BYTES.
 #define OP_GRAD_NORM_PARTIAL_BYTES (4096 * 8)
 struct op_grad_norm {
-    struct op_arena grad;
+    struct op_arena grad; // fp32 or bf16
     vk_addr results, partial;
     float max_norm;
 };
@@ -33,7 +40,9 @@ void op_grad_norm(struct vk_seq *s, const struct op_grad_norm *p);
 // the next step. Nothing changes when step_results counts non-finite gradients. `decay`: uint32 bit
 // array, one bit for each 256 elements, of blocks that decay; 0: all decay.
 struct op_adamw {
-    struct op_arena weight, grad, m, v;
+    struct op_arena weight; // fp32, or master halves
+    struct op_arena grad;   // fp32, or with master halves also bf16
+    struct op_arena m, v;
     vk_addr step, results, decay;
     double beta1, beta2; // double: the kernel needs 1 - beta too
     float epsilon, weight_decay;
@@ -69,7 +78,7 @@ struct op_arena op_code_arena_of(const struct vk_arena *arena);
 // whole arena in one dispatch; alpha = 1 copies bit for bit. Also adds 1 to
 // step_results.ref_updates.
 struct op_ref_update {
-    struct op_arena ref, policy;
+    struct op_arena ref, policy; // both fp32, or both master halves
     vk_addr results;
     float alpha;
 };

@@ -14,7 +14,11 @@ bool op_on_cpu(struct vk_seq *s);
 #define DISPATCH_VARIANT(s, kernel, launch, ...)                                                   \
     DISPATCH_VARIANT_AS(s, kernel, kernel, launch, __VA_ARGS__)
 #define DISPATCH_VARIANT_AS(s, kernel, stem, launch, ...)                                          \
-    vk_dispatch((s), &op_kernels[op_on_cpu(s) ? KERNEL_##kernel##_cpu : KERNEL_##kernel],          \
-                (launch), &(struct stem##_args){__VA_ARGS__}, sizeof(struct stem##_args))
+    DISPATCH_ID(s, VARIANT(s, kernel), stem, launch, __VA_ARGS__)
+
+// The variant's enum op_kernel.
+#define VARIANT(s, kernel) (op_on_cpu(s) ? KERNEL_##kernel##_cpu : KERNEL_##kernel)
+#define VARIANT_BY_WEIGHTS(s, kernel, type)                                                        \
+    ((type) == OP_BF16 ? VARIANT(s, kernel##_w16) : VARIANT(s, kernel))
 
 #endif

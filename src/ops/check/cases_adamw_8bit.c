@@ -73,6 +73,7 @@ static void fill(struct check *c, struct coded_case *k, enum content content)
         if (content == OUTLIERS && i % 256 == 100) k->grad->f32[i] *= 1e12f;
         k->grad->f64[i] = (double)k->grad->f32[i];
     }
+    if (k->grad->type == OP_BF16) check_store_bf16(k->grad);
     for (uint64_t b = 0; b < k->count / 256; b++) {
         bool none = is_zero_block(content, b);
         k->scales->f32[2 * b] = none ? 0 : (float)(0.01 + 0.2 * rng_uniform(&c->rng));
@@ -82,7 +83,9 @@ static void fill(struct check *c, struct coded_case *k, enum content content)
 
 static struct op_arena weights_of(struct check *c, const struct check_array *a)
 {
-    return c->device_failed ? (struct op_arena){0} : op_arena_of(a->arena);
+    if (c->device_failed) return (struct op_arena){0};
+    return a->lower || a->type == OP_BF16 ? op_half_arena_of(a->arena, a->lower)
+                                          : op_arena_of(a->arena);
 }
 
 static struct op_arena codes_of(struct check *c, const struct check_array *a)
@@ -95,8 +98,8 @@ static void arrays(struct check *c, const uint32_t *n, struct coded_case *k,
                    const struct step_results *results)
 {
     *k = (struct coded_case){.count = n[0], .steps = 1};
-    k->weight = check_spans(c, "weight", CHECK_SCRATCH, n[0], n[1], 0.02);
-    k->grad = check_spans(c, "grad", CHECK_OUTPUT, n[0], n[1], 0.1);
+    k->weight = check_master_spans(c, "weight", CHECK_SCRATCH, n[0], n[1], 0.02);
+    k->grad = check_gradient_spans(c, "grad", CHECK_OUTPUT, n[0], n[1], 0.1);
     k->m = codes(c, "m", n);
     k->v = codes(c, "v", n);
     k->scales = check_floats(c, "scales", n[0] / 256 * 2);
@@ -379,6 +382,13 @@ static void adamw_8bit_skipped(struct check *c, const uint32_t *n)
 
 #define SPAN_1G (1u << 30)
 #define LETTERS "N span decay content"
+// Weights as master halves.
+#define BF16_ROWS(type)                                                                            \
+    CHECK_CASE_AS(type, "adamw_8bit", adamw_8bit, LETTERS, 256, SPAN_1G, 0, PLAIN),                \
+        CHECK_CASE_AS(type, "adamw_8bit", adamw_8bit, LETTERS, 256 * 33, 8192, 1, ZEROS),          \
+        CHECK_CASE_AS(type, "adamw_8bit", adamw_8bit, LETTERS, 256 * 35, SPAN_1G, 1, OUTLIERS),    \
+        CHECK_CASE_AS(type, "adamw_8bit_skipped", adamw_8bit_skipped, LETTERS, 256 * 33, 8192, 1,  \
+                      PLAIN)
 
 static const struct check_case cases[] = {
     CHECK_CASE("adamw_8bit", adamw_8bit, LETTERS, 256, SPAN_1G, 0, PLAIN),
@@ -386,6 +396,8 @@ static const struct check_case cases[] = {
     CHECK_CASE("adamw_8bit", adamw_8bit, LETTERS, 256 * 33, 8192, 0, ZEROS),
     CHECK_CASE("adamw_8bit", adamw_8bit, LETTERS, 256 * 35, SPAN_1G, 1, OUTLIERS),
     CHECK_CASE("adamw_8bit", adamw_8bit, LETTERS, 256 * 1025, 65536, 1, PLAIN),
+    BF16_ROWS(CHECK_BF16),
+    BF16_ROWS(CHECK_BF16_GRADS),
     CHECK_TIMED("adamw_8bit", adamw_8bit, LETTERS, 16 << 20, SPAN_1G, 1, PLAIN),
     CHECK_CASE("adamw_8bit_steps", adamw_8bit_steps, LETTERS " steps", 256 * 33, SPAN_1G, 1, PLAIN,
                6),

@@ -79,7 +79,7 @@ static void forward(struct check *c, const uint32_t *n, struct head *h)
     double std = (n[WITH] & SHARP ? 16 : 2) / sqrt(n[C]);
     h->rows = n[LIVE] ? n[LIVE] : n[S];
     h->x = check_normal(c, "x", (uint64_t)n[S] * n[C], 1);
-    h->w = check_normal(c, "w", (uint64_t)n[V] * n[C], std);
+    h->w = check_weights(c, "w", (uint64_t)n[V] * n[C], std);
     for (uint64_t i = 0; (n[WITH] & TIES) && i < half; i++) {
         h->w->f32[half + i] = h->w->f32[i];
         h->w->f64[half + i] = h->w->f64[i];
@@ -109,7 +109,8 @@ static void forward(struct check *c, const uint32_t *n, struct head *h)
                               .cols = n[C],
                               .vocab = n[V],
                               .chunk_rows = n[CHUNK],
-                              .live = n[LIVE] ? check_word(c, "live", n[LIVE])->addr : 0};
+                              .live = n[LIVE] ? check_word(c, "live", n[LIVE])->addr : 0,
+                              .w_type = c->w_type};
     if (c->judged)
         ref_head_fwd_f64(
             &(struct ref_head_f64){.logp = h->logp->f64,
@@ -142,7 +143,7 @@ static void head_bwd(struct check *c, const uint32_t *n)
     for (uint64_t i = h.rows; i < n[S]; i++)
         h.dlogp->f32[i] = NAN;
     h.dx = check_output(c, "dx", (uint64_t)n[S] * n[C]);
-    h.dw = n[WITH] & FROZEN ? NULL : check_updated(c, "dw", (uint64_t)n[V] * n[C], 1);
+    h.dw = n[WITH] & FROZEN ? NULL : check_gradient(c, "dw", (uint64_t)n[V] * n[C], 1);
     h.bwd = (struct op_head_bwd){.dx = h.dx->addr,
                                  .dw = addr_of(h.dw),
                                  .dlogp = h.dlogp->addr,
@@ -155,7 +156,9 @@ static void head_bwd(struct check *c, const uint32_t *n)
                                  .cols = n[C],
                                  .vocab = n[V],
                                  .chunk_rows = n[CHUNK],
-                                 .live = h.fwd.live};
+                                 .live = h.fwd.live,
+                                 .w_type = c->w_type,
+                                 .dw_type = c->dw_type};
     if (c->judged)
         ref_head_bwd_f64(&(struct ref_head_bwd_f64){.dx = h.dx->f64,
                                                     .dw = h.dw ? h.dw->f64 : NULL,
@@ -173,9 +176,13 @@ static void head_bwd(struct check *c, const uint32_t *n)
 
 // S, C, V, rows of a chunk, live, with. Errors of the logits, not of this op, limit SHARP.
 // clang-format off
-#define CASE(op, s, c, v, chunk, live, with)                                                       \
+#define CASE(op, ...) CASE_AS(op, NULL, __VA_ARGS__)
+#define CASE_AS(op, dtype, s, c, v, chunk, live, with)                                             \
     {#op, op, LETTERS, {s, c, v, chunk, live, with},                                               \
-     (with) & SHARP ? 1e-10 : 0, (with) & SHARP ? 1e-4 : 0, false, NULL}
+     (with) & SHARP ? 1e-10 : 0, (with) & SHARP ? 1e-4 : 0, false, dtype}
+// With bf16 gradients the sum of several chunks is rounded at each.
+#define BF16(op, dtype)                                                                            \
+    CASE_AS(op, dtype, 1, 64, 257, 1, 0, 0), CASE_AS(op, dtype, 40, 64, 512, 40, 33, 0)
 #define TIMED(op, s, c, v, chunk)                                                                  \
     {#op, op, LETTERS, {s, c, v, chunk, 0, 0}, 0, 0, true, NULL}
 #define SIZES(op)                                                                                  \
@@ -187,9 +194,12 @@ static void head_bwd(struct check *c, const uint32_t *n)
 
 static const struct check_case cases[] = {
     SIZES(head_fwd),
+    BF16(head_fwd, CHECK_BF16), CASE_AS(head_fwd, CHECK_BF16, 33, 31, 1000, 10, 0, 0),
     CASE(head_fwd, 16, 32, 32000, 16, 0, 0),
     TIMED(head_fwd, 512, 256, 4096, 512), TIMED(head_fwd, 512, 512, 32000, 512),
     SIZES(head_bwd),
+    BF16(head_bwd, CHECK_BF16), CASE_AS(head_bwd, CHECK_BF16, 33, 31, 1000, 10, 0, 0),
+    BF16(head_bwd, CHECK_BF16_GRADS),
     CASE(head_bwd, 16, 32, 32000, 8, 0, 0),
     TIMED(head_bwd, 512, 256, 4096, 512), TIMED(head_bwd, 512, 512, 32000, 512),
     TIMED(head_bwd, 512, 512, 32000, 256),

@@ -99,8 +99,8 @@ static vk_addr addr_of(const struct check_array *a)
 static void linear_fwd(struct check *c, const uint32_t *n)
 {
     struct check_array *x = input_rows(c, "x", n, n[K]);
-    struct check_array *w = check_normal(c, "w", (uint64_t)n[N] * n[K], 1 / sqrt(n[K]));
-    struct check_array *bias = n[WITH] & BIAS ? check_normal(c, "bias", n[N], 1) : NULL;
+    struct check_array *w = check_weights(c, "w", (uint64_t)n[N] * n[K], 1 / sqrt(n[K]));
+    struct check_array *bias = n[WITH] & BIAS ? check_weights(c, "bias", n[N], 1) : NULL;
     struct check_array *y = output_rows(c, "y", n, n[N]);
     struct check_array *add = added(c, n, y, n[N]);
     struct op_linear op = {.y = y->addr,
@@ -111,7 +111,8 @@ static void linear_fwd(struct check *c, const uint32_t *n)
                            .rows = n[M],
                            .in = n[K],
                            .out = n[N],
-                           .live = live_count(c, n)};
+                           .live = live_count(c, n),
+                           .w_type = c->w_type};
     if (c->judged)
         ref_linear_fwd_f64(&(struct ref_linear_f64){.y = y->f64,
                                                     .x = x->f64,
@@ -127,7 +128,7 @@ static void linear_fwd(struct check *c, const uint32_t *n)
 static void linear_bwd_input(struct check *c, const uint32_t *n)
 {
     struct check_array *dy = input_rows(c, "dy", n, n[N]);
-    struct check_array *w = check_normal(c, "w", (uint64_t)n[N] * n[K], 1 / sqrt(n[N]));
+    struct check_array *w = check_weights(c, "w", (uint64_t)n[N] * n[K], 1 / sqrt(n[N]));
     struct check_array *dx = output_rows(c, "dx", n, n[K]);
     struct check_array *add = added(c, n, dx, n[K]);
     struct op_linear_bwd_input op = {.dx = dx->addr,
@@ -137,7 +138,8 @@ static void linear_bwd_input(struct check *c, const uint32_t *n)
                                      .rows = n[M],
                                      .in = n[K],
                                      .out = n[N],
-                                     .live = live_count(c, n)};
+                                     .live = live_count(c, n),
+                                     .w_type = c->w_type};
     if (c->judged)
         ref_linear_bwd_input_f64(&(struct ref_linear_bwd_input_f64){.dx = dx->f64,
                                                                     .dy = dy->f64,
@@ -153,8 +155,10 @@ static void linear_bwd_weight(struct check *c, const uint32_t *n)
 {
     struct check_array *dy = input_rows(c, "dy", n, n[N]);
     struct check_array *x = input_rows(c, "x", n, n[K]);
-    struct check_array *dw = check_updated(c, "dw", (uint64_t)n[N] * n[K], 1);
-    struct check_array *dbias = n[WITH] & BIAS ? check_updated(c, "dbias", n[N], 1) : NULL;
+    struct check_array *dw = check_gradient(c, "dw", (uint64_t)n[N] * n[K], 1);
+    // Of the op alone: a product has none.
+    bool with_bias = n[WITH] & BIAS && !n[TIER];
+    struct check_array *dbias = with_bias ? check_gradient(c, "dbias", n[N], 1) : NULL;
     struct op_linear_bwd_weight op = {.dw = dw->addr,
                                       .dbias = addr_of(dbias),
                                       .dy = dy->addr,
@@ -162,7 +166,8 @@ static void linear_bwd_weight(struct check *c, const uint32_t *n)
                                       .rows = n[M],
                                       .in = n[K],
                                       .out = n[N],
-                                      .live = live_count(c, n)};
+                                      .live = live_count(c, n),
+                                      .dw_type = c->dw_type};
     if (c->judged)
         ref_linear_bwd_weight_f64(&(struct ref_linear_bwd_weight_f64){.dw = dw->f64,
                                                                       .dbias = f64_of(dbias),
@@ -176,21 +181,32 @@ static void linear_bwd_weight(struct check *c, const uint32_t *n)
 
 // Sizes that every orientation and tier is put through: M, N, K, live, tier, with, scratch.
 // clang-format off
-#define SIZES(op)                                                                                  \
-    CASE(op, 1, 1, 1, 0, 0, 0, 0), CASE(op, 31, 33, 257, 0, 0, 0, 0),                              \
-    CASE(op, 33, 257, 31, 17, 0, BIAS, 0), CASE(op, 257, 31, 33, 200, 0, ADD, 0),     \
-    CASE(op, 257, 257, 257, 0, 0, IN_PLACE, 0), CASE(op, 128, 192, 64, 100, 0, ADD, 0),            \
-    CASE(op, 512, 768, 256, 500, 0, 0, 0),                                                         \
-    TIERS(op, 1), TIERS(op, 2)
-#define TIERS(op, tier)                                                                            \
-    CASE(op, 1, 1, 1, 0, tier, 0, 0), CASE(op, 1, 257, 64, 0, tier, 0, 0),                         \
-    CASE(op, 31, 33, 1, 0, tier, IN_PLACE, 0), CASE(op, 33, 31, 257, 0, tier, ADD, 64),            \
-    CASE(op, 257, 33, 31, 256, tier, 0, 1024), CASE(op, 65, 96, 128, 0, tier, IN_PLACE, 1024),     \
-    CASE(op, 64, 64, 64, 64, tier, ADD, 0), CASE(op, 130, 200, 72, 129, tier, 0, 0),               \
-    CASE(op, 192, 160, 256, 100, tier, ADD, 256), CASE(op, 40, 48, 1100, 33, tier, 0, 1024),       \
-    CASE(op, 40, 1100, 48, 33, tier, 0, 1024), CASE(op, 1100, 40, 48, 700, tier, 0, 1024)
-#define CASE(op, m, n, k, live, tier, with, scratch)                                               \
-    {#op, op, LETTERS, {m, n, k, live, tier, with, scratch}, 0, 0, false, NULL}
+#define SIZES(op) SIZES_AS(op, NULL), TIERS(op, NULL, 1), TIERS(op, NULL, 2)
+#define SIZES_AS(op, dtype)                                                                        \
+    CASE_AS(op, dtype, 1, 1, 1, 0, 0, 0, 0), CASE_AS(op, dtype, 31, 33, 257, 0, 0, 0, 0),          \
+    CASE_AS(op, dtype, 33, 257, 31, 17, 0, BIAS, 0),                                               \
+    CASE_AS(op, dtype, 257, 31, 33, 200, 0, ADD, 0),                                               \
+    CASE_AS(op, dtype, 257, 257, 257, 0, 0, IN_PLACE, 0),                                          \
+    CASE_AS(op, dtype, 128, 192, 64, 100, 0, ADD | BIAS, 0),                                       \
+    CASE_AS(op, dtype, 512, 768, 256, 500, 0, 0, 0)
+#define TIERS(op, dtype, tier)                                                                     \
+    CASE_AS(op, dtype, 1, 1, 1, 0, tier, 0, 0), CASE_AS(op, dtype, 1, 257, 64, 0, tier, 0, 0),     \
+    CASE_AS(op, dtype, 31, 33, 1, 0, tier, IN_PLACE, 0),                                           \
+    CASE_AS(op, dtype, 33, 31, 257, 0, tier, ADD | BIAS, 64),                                      \
+    CASE_AS(op, dtype, 257, 33, 31, 256, tier, 0, 1024),                                           \
+    CASE_AS(op, dtype, 65, 96, 128, 0, tier, IN_PLACE, 1024),                                      \
+    CASE_AS(op, dtype, 64, 64, 64, 64, tier, ADD, 0),                                              \
+    CASE_AS(op, dtype, 130, 200, 72, 129, tier, BIAS, 0),                                          \
+    CASE_AS(op, dtype, 192, 160, 256, 100, tier, ADD, 256),                                        \
+    CASE_AS(op, dtype, 40, 48, 1100, 33, tier, 0, 1024),                                           \
+    CASE_AS(op, dtype, 40, 1100, 48, 33, tier, BIAS, 1024),                                        \
+    CASE_AS(op, dtype, 1100, 40, 48, 700, tier, 0, 1024)
+#define BF16(op, dtype)                                                                            \
+    SIZES_AS(op, dtype), TIERS(op, dtype, 1), TIERS(op, dtype, 2),                                 \
+    CASE_AS(op, dtype, 4, 40, 258, 0, 0, BIAS, 0), CASE_AS(op, dtype, 8, 512, 255, 7, 0, ADD, 0)
+#define CASE(op, ...) CASE_AS(op, NULL, __VA_ARGS__)
+#define CASE_AS(op, dtype, m, n, k, live, tier, with, scratch)                                     \
+    {#op, op, LETTERS, {m, n, k, live, tier, with, scratch}, 0, 0, false, dtype}
 #define TIMED(op, m, n, k)                                                                         \
     {#op, op, LETTERS, {m, n, k, 0, 0, 0, 0}, 0, 0, true, NULL}
 #define REAL_SIZES(op)                                                                             \
@@ -204,6 +220,9 @@ static const struct check_case cases[] = {
     CASE(linear_fwd, 4, 40, 4202, 0, 0, BIAS | IN_PLACE, 0), CASE(linear_fwd, 4, 40, 4201, 0, 0, BIAS, 0),
     CASE(linear_fwd, 8, 512, 256, 7, 0, BIAS | ADD, 0), CASE(linear_fwd, 2, 33, 34, 0, 0, 0, 0),
     CASE(linear_fwd, 5, 259, 70, 0, 1, IN_PLACE, 0), CASE(linear_fwd, 3, 17, 31, 0, 0, ADD, 0),
+    BF16(linear_fwd, CHECK_BF16), BF16(linear_bwd_input, CHECK_BF16),
+    // With bf16 gradients a depth that is cut is rounded at each cut.
+    BF16(linear_bwd_weight, CHECK_BF16_GRADS),
     REAL_SIZES(linear_fwd), TIMED(linear_fwd, 1, 768, 256), TIMED(linear_fwd, 8, 4096, 256),
     SIZES(linear_bwd_input),
     CASE(linear_bwd_input, 40, 4200, 40, 39, 0, ADD, 0),

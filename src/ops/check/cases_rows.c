@@ -47,10 +47,17 @@ CHECK_RECORD(op_embed_fwd, op_embed)
 static void embed_fwd(struct check *c, const uint32_t *n)
 {
     uint64_t count = (uint64_t)n[0] * n[1];
-    struct check_array *weight = check_normal(c, "weight", (uint64_t)VOCAB * n[1], 1);
+    struct check_array *weight = check_weights(c, "weight", (uint64_t)VOCAB * n[1], 1);
     struct check_array *ids = check_indices(c, "ids", n[0], VOCAB);
     struct check_array *x = check_output(c, "x", count);
-    struct op_embed op = {x->addr, weight->addr, ids->addr, n[0], n[1], VOCAB, live_count(c, n)};
+    struct op_embed op = {.x = x->addr,
+                          .weight = weight->addr,
+                          .ids = ids->addr,
+                          .rows = n[0],
+                          .cols = n[1],
+                          .vocab = VOCAB,
+                          .live = live_count(c, n),
+                          .w_type = c->w_type};
     if (c->judged)
         ref_embed_fwd_f64(
             &(struct ref_embed_f64){x->f64, weight->f64, ids->u32, rows_in_use(n), n[1]});
@@ -81,7 +88,7 @@ static void embed_bwd(struct check *c, const uint32_t *n)
     uint64_t count = (uint64_t)n[0] * n[1];
     uint32_t *ids = MEM_ARRAY(uint32_t, n[0]);
     bool *used = MEM_ARRAY(bool, VOCAB);
-    struct check_array *dweight = check_updated(c, "dweight", (uint64_t)VOCAB * n[1], 1);
+    struct check_array *dweight = check_gradient(c, "dweight", (uint64_t)VOCAB * n[1], 1);
     struct check_array *dx = normal_rows(c, "dx", n, n[1], 1);
     struct check_array *unique = check_words(c, "unique_ids", n[0]);
     struct check_array *first = check_words(c, "unique_first", (uint64_t)n[0] + 1);
@@ -99,7 +106,8 @@ static void embed_bwd(struct check *c, const uint32_t *n)
                               .unique = n[0],
                               .cols = n[1],
                               .vocab = VOCAB,
-                              .live = check_word(c, "live", distinct)->addr};
+                              .live = check_word(c, "live", distinct)->addr,
+                              .dw_type = c->dw_type};
     if (c->judged) {
         ref_embed_bwd_f64(dweight->f64, dx->f64, ids, rows_in_use(n), n[1]);
         for (uint32_t id = 0; id < VOCAB; id++)
@@ -121,7 +129,7 @@ static void rmsnorm(struct check *c, const uint32_t *n, bool keeps_rstd)
 {
     uint64_t count = (uint64_t)n[0] * n[1];
     struct check_array *x = normal_rows(c, "x", n, n[1], 3);
-    struct check_array *w = check_normal(c, "w", n[1], 1);
+    struct check_array *w = check_weights(c, "w", n[1], 1);
     struct check_array *y = check_output(c, "y", count);
     struct check_array *rstd = check_output(c, "rstd", n[0]);
     struct op_rmsnorm op = {.y = y->addr,
@@ -131,7 +139,8 @@ static void rmsnorm(struct check *c, const uint32_t *n, bool keeps_rstd)
                             .rows = n[0],
                             .cols = n[1],
                             .eps = EPS,
-                            .live = live_count(c, n)};
+                            .live = live_count(c, n),
+                            .w_type = c->w_type};
     if (c->judged)
         ref_rmsnorm_fwd_f64(&(struct ref_rmsnorm_f64){.y = y->f64,
                                                       .rstd = keeps_rstd ? rstd->f64 : NULL,
@@ -178,12 +187,12 @@ static void rmsnorm_backward(struct check *c, const uint32_t *n, enum norm_add a
     uint64_t count = (uint64_t)n[0] * n[1], used = (uint64_t)rows_in_use(n) * n[1];
     struct check_array *x = normal_rows(c, "x", n, n[1], 3);
     struct check_array *dy = normal_rows(c, "dy", n, n[1], 1);
-    struct check_array *w = check_normal(c, "w", n[1], 1);
+    struct check_array *w = check_weights(c, "w", n[1], 1);
     struct check_array *rstd = kept_rstd(c, n, x);
     struct check_array *add = adds == ADD_OTHER ? normal_rows(c, "add", n, n[1], 1) : NULL;
     struct check_array *dx =
         adds == ADD_ITSELF ? check_updated(c, "dx", count, 1) : check_output(c, "dx", count);
-    struct check_array *dw = frozen ? NULL : check_updated(c, "dw", n[1], 1);
+    struct check_array *dw = frozen ? NULL : check_gradient(c, "dw", n[1], 1);
     if (adds == ADD_ITSELF) {
         add = dx;
         untouched(dx, used);
@@ -199,7 +208,9 @@ static void rmsnorm_backward(struct check *c, const uint32_t *n, enum norm_add a
         .partial = dw ? check_scratch(c, "partial", op_rmsnorm_partial_bytes(n[0], n[1]))->addr : 0,
         .rows = n[0],
         .cols = n[1],
-        .live = live_count(c, n)};
+        .live = live_count(c, n),
+        .w_type = c->w_type,
+        .dw_type = c->dw_type};
     if (c->judged)
         ref_rmsnorm_bwd_f64(&(struct ref_rmsnorm_bwd_f64){.dx = dx->f64,
                                                           .dw = dw ? dw->f64 : NULL,
@@ -366,6 +377,12 @@ static void swiglu_bwd(struct check *c, const uint32_t *n)
         CHECK_CASE(name, run, "T C live", 300, 576, 280),                                          \
         CHECK_TIMED(name, run, "T C live", 4096, 2048, 0)
 
+#define BF16(name, run, type)                                                                      \
+    CHECK_CASE_AS(type, name, run, "T C live", 1, 64, 0),                                          \
+        CHECK_CASE_AS(type, name, run, "T C live", 33, 31, 17),                                    \
+        CHECK_CASE_AS(type, name, run, "T C live", 257, 257, 201),                                 \
+        CHECK_CASE_AS(type, name, run, "T C live", 300, 1056, 280)
+
 #define ROPE_SIZES(name, run)                                                                      \
     CHECK_CASE(name, run, "T heads live D gap", 1, 1, 0, 2, 0),                                    \
         CHECK_CASE(name, run, "T heads live D gap", 31, 3, 0, 6, 5),                               \
@@ -378,6 +395,11 @@ static const struct check_case cases[] = {
     SIZES("embed_fwd", embed_fwd),
     SIZES("embed_bwd", embed_bwd),
     SIZES("rmsnorm_fwd", rmsnorm_fwd),
+    BF16("embed_fwd", embed_fwd, CHECK_BF16),
+    BF16("embed_bwd", embed_bwd, CHECK_BF16_GRADS),
+    BF16("rmsnorm_fwd", rmsnorm_fwd, CHECK_BF16),
+    BF16("rmsnorm_bwd", rmsnorm_bwd, CHECK_BF16),
+    BF16("rmsnorm_bwd", rmsnorm_bwd_add, CHECK_BF16_GRADS),
     CHECK_CASE("rmsnorm_fwd", rmsnorm_again, "T C live", 33, 257, 30),
     SIZES("rmsnorm_bwd", rmsnorm_bwd_in_place),
     CHECK_CASE("rmsnorm_bwd", rmsnorm_bwd, "T C live", 33, 257, 30),

@@ -10,7 +10,9 @@
 
 static struct op_arena arena_of(struct check *c, const struct check_array *a)
 {
-    return c->device_failed ? (struct op_arena){0} : op_arena_of(a->arena);
+    if (c->device_failed) return (struct op_arena){0};
+    return a->lower || a->type == OP_BF16 ? op_half_arena_of(a->arena, a->lower)
+                                          : op_arena_of(a->arena);
 }
 
 static void set(struct check_array *a, uint64_t i, float value)
@@ -43,6 +45,7 @@ CHECK_RECORD(op_grad_norm, op_grad_norm)
 // Runs and judges; the gradient is filled.
 static void judge_norm(struct check *c, struct check_array *grad, float max_norm)
 {
+    if (grad->type == OP_BF16) check_store_bf16(grad);
     struct check_array *results = step_results(c);
     struct check_array *partial = check_scratch(c, "partial", OP_GRAD_NORM_PARTIAL_BYTES);
     struct op_grad_norm op = {arena_of(c, grad), results->addr, partial->addr, max_norm};
@@ -70,7 +73,7 @@ static void judge_norm(struct check *c, struct check_array *grad, float max_norm
 static void grad_norm(struct check *c, const uint32_t *n)
 {
     struct check_array *grad =
-        check_spans(c, "grad", CHECK_INPUT, n[0], n[1], pow(10, (double)n[2] - 10));
+        check_gradient_spans(c, "grad", CHECK_INPUT, n[0], n[1], pow(10, (double)n[2] - 10));
     judge_norm(c, grad, (float)n[3] / 100);
 }
 
@@ -78,7 +81,7 @@ static void grad_norm(struct check *c, const uint32_t *n)
 static void grad_norm_nonfinite(struct check *c, const uint32_t *n)
 {
     const uint32_t kinds[] = {0x7f800000u, 0xff800000u, 0x7fc00000u, 0x7f800001u, 0xffffffffu};
-    struct check_array *grad = check_spans(c, "grad", CHECK_INPUT, n[0], n[1], 1);
+    struct check_array *grad = check_gradient_spans(c, "grad", CHECK_INPUT, n[0], n[1], 1);
     set(grad, 1, FLT_MAX); // is finite
     for (uint32_t i = 0; i < n[2]; i++) {
         uint64_t at = n[2] == 1 ? n[0] - 1 : (uint64_t)i * (n[0] / n[2]);
@@ -91,7 +94,7 @@ static void grad_norm_nonfinite(struct check *c, const uint32_t *n)
 // Squares at both ends of what a float holds.
 static void grad_norm_edges(struct check *c, const uint32_t *n)
 {
-    struct check_array *grad = check_spans(c, "grad", CHECK_INPUT, n[0], n[1], 0);
+    struct check_array *grad = check_gradient_spans(c, "grad", CHECK_INPUT, n[0], n[1], 0);
     set(grad, 0, 1e-40f);
     set(grad, n[0] - 1, -1e-40f);
     set(grad, n[0] / 2, 1.5e19f);
@@ -112,8 +115,8 @@ static const struct step_values adamw_step = {
 static void adamw_arrays(struct check *c, const uint32_t *n, struct adamw_case *k,
                          const struct step_results *results)
 {
-    k->weight = check_spans(c, "weight", CHECK_OUTPUT, n[0], n[1], 0.02);
-    k->grad = check_spans(c, "grad", CHECK_OUTPUT, n[0], n[1], 0.1);
+    k->weight = check_master_spans(c, "weight", CHECK_OUTPUT, n[0], n[1], 0.02);
+    k->grad = check_gradient_spans(c, "grad", CHECK_OUTPUT, n[0], n[1], 0.1);
     k->m = check_spans(c, "m", CHECK_OUTPUT, n[0], n[1], 0.1);
     k->v = check_spans(c, "v", CHECK_OUTPUT, n[0], n[1], 0.01);
     for (uint64_t i = 0; i < n[0]; i++)
@@ -192,8 +195,8 @@ static void ref_update_arrays(struct check *c, const uint32_t *n, enum check_rol
                               struct check_array **ref, struct check_array **policy,
                               struct check_array **results, struct op_ref_update *op)
 {
-    *ref = check_spans(c, "ref", role, n[0], n[1], 1);
-    *policy = check_spans(c, "policy", CHECK_INPUT, n[0], n[1], 1);
+    *ref = check_master_spans(c, "ref", role, n[0], n[1], 1);
+    *policy = check_master_spans(c, "policy", CHECK_INPUT, n[0], n[1], 1);
     *results = check_scratch(c, "results", sizeof(struct step_results));
     (*results)->u32[3] = 41;
     *op = (struct op_ref_update){arena_of(c, *ref), arena_of(c, *policy), (*results)->addr,
@@ -290,5 +293,50 @@ static const struct check_case cases[] = {
     CHECK_CASE("ref_update_exact", ref_update_exact, "N span alpha/1000", 256 * 257, 16384, 0),
     CHECK_CASE("ref_update_equal", ref_update_equal, "N span alpha/1000", 256 * 257, 16384, 600),
     CHECK_CASE("ref_update_equal", ref_update_equal, "N span alpha/1000", 256 * 31, 4096, 50),
+    // Weights as master halves, gradients fp32 and bf16.
+    CHECK_CASE_AS(CHECK_BF16_GRADS, "grad_norm", grad_norm, "N span scale max_norm%", 256, SPAN_1G,
+                  10, 0),
+    CHECK_CASE_AS(CHECK_BF16_GRADS, "grad_norm", grad_norm, "N span scale max_norm%", 256 * 3,
+                  SPAN_1G, 10, 100),
+    CHECK_CASE_AS(CHECK_BF16_GRADS, "grad_norm", grad_norm, "N span scale max_norm%", 256 * 37,
+                  4096, 10, 200),
+    CHECK_CASE_AS(CHECK_BF16_GRADS, "grad_norm", grad_norm, "N span scale max_norm%", 256 * 257,
+                  16384, 0, 100),
+    CHECK_CASE_AS(CHECK_BF16_GRADS, "grad_norm", grad_norm, "N span scale max_norm%", 256 * 257,
+                  16384, 20, 100),
+    CHECK_CASE_AS(CHECK_BF16_GRADS, "grad_norm", grad_norm, "N span scale max_norm%", 20 << 20,
+                  32 << 20, 7, 100),
+    CHECK_CASE_AS(CHECK_BF16_GRADS, "grad_norm_nonfinite", grad_norm_nonfinite, "N span bad", 256,
+                  SPAN_1G, 1),
+    CHECK_CASE_AS(CHECK_BF16_GRADS, "grad_norm_nonfinite", grad_norm_nonfinite, "N span bad",
+                  256 * 37, 4096, 31),
+    CHECK_CASE_AS(CHECK_BF16_GRADS, "grad_norm_nonfinite", grad_norm_nonfinite, "N span bad",
+                  256 * 257, 16384, 257 * 256),
+    CHECK_CASE_AS(CHECK_BF16, "adamw", adamw, "N span decay", 256, SPAN_1G, 0),
+    CHECK_CASE_AS(CHECK_BF16_GRADS, "adamw", adamw, "N span decay", 256, SPAN_1G, 0),
+    CHECK_CASE_AS(CHECK_BF16, "adamw", adamw, "N span decay", 256 * 31, 4096, 1),
+    CHECK_CASE_AS(CHECK_BF16_GRADS, "adamw", adamw, "N span decay", 256 * 31, 4096, 1),
+    CHECK_CASE_AS(CHECK_BF16, "adamw", adamw, "N span decay", 256 * 33, 8192, 0),
+    CHECK_CASE_AS(CHECK_BF16_GRADS, "adamw", adamw, "N span decay", 256 * 33, 8192, 0),
+    CHECK_CASE_AS(CHECK_BF16, "adamw", adamw, "N span decay", 256 * 1025, 65536, 1),
+    CHECK_CASE_AS(CHECK_BF16_GRADS, "adamw", adamw, "N span decay", 256 * 1025, 65536, 1),
+    CHECK_CASE_AS(CHECK_BF16, "adamw_skipped", adamw_skipped, "N span decay", 256 * 33, 8192, 1),
+    CHECK_CASE_AS(CHECK_BF16_GRADS, "adamw_skipped", adamw_skipped, "N span decay", 256 * 33, 8192,
+                  1),
+    CHECK_CASE_AS(CHECK_BF16, "ref_update", ref_update, "N span alpha/1000", 256, SPAN_1G, 600),
+    CHECK_CASE_AS(CHECK_BF16, "ref_update", ref_update, "N span alpha/1000", 256 * 31, 4096, 600),
+    CHECK_CASE_AS(CHECK_BF16, "ref_update", ref_update, "N span alpha/1000", 256 * 33, 8192, 1),
+    CHECK_CASE_AS(CHECK_BF16, "ref_update", ref_update, "N span alpha/1000", 256 * 1025, 65536,
+                  999),
+    CHECK_CASE_AS(CHECK_BF16, "ref_update_exact", ref_update_exact, "N span alpha/1000", 256,
+                  SPAN_1G, 1000),
+    CHECK_CASE_AS(CHECK_BF16, "ref_update_exact", ref_update_exact, "N span alpha/1000", 256 * 257,
+                  16384, 1000),
+    CHECK_CASE_AS(CHECK_BF16, "ref_update_exact", ref_update_exact, "N span alpha/1000", 256 * 257,
+                  16384, 0),
+    CHECK_CASE_AS(CHECK_BF16, "ref_update_equal", ref_update_equal, "N span alpha/1000", 256 * 257,
+                  16384, 600),
+    CHECK_CASE_AS(CHECK_BF16, "ref_update_equal", ref_update_equal, "N span alpha/1000", 256 * 31,
+                  4096, 50),
 };
 const struct check_table check_update = {cases, sizeof cases / sizeof *cases};

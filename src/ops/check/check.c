@@ -46,7 +46,9 @@ static void release(struct check *c)
     for (size_t i = 0; i < c->arrays.count; i++) {
         struct check_array *a = c->arrays.items[i];
         if (a->arena) vk_arena_finish(a->arena);
+        if (a->lower) vk_arena_finish(a->lower);
         mem_free(a->arena);
+        mem_free(a->lower);
         mem_free(a->f32);
         mem_free(a->f64);
         mem_free(a->u32);
@@ -64,6 +66,8 @@ static bool run_case(struct check *c, const struct check_case *row, size_t numbe
     struct op_check_result result = {.op = row->op, .dtype = row->dtype ? row->dtype : "f32"};
     write_shape(result.shape, sizeof result.shape, row);
     c->result = &result;
+    c->dw_type = row->dtype && strcmp(row->dtype, CHECK_BF16_GRADS) == 0 ? OP_BF16 : OP_F32;
+    c->w_type = row->dtype && strcmp(row->dtype, CHECK_BF16) == 0 ? OP_BF16 : c->dw_type;
     c->rng = rng_begin(c->params->seed ? c->params->seed : 42, RNG_TEST);
     c->rng.index = (uint64_t)number << 32;
     c->judged = !row->timed && !c->params->compile;

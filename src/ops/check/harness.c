@@ -1,5 +1,6 @@
 #include "ops/check/harness.h"
 
+#include "base/dtype.h"
 #include "base/mem.h"
 #include "base/system.h"
 
@@ -148,22 +149,80 @@ struct check_array *check_scratch(struct check *c, const char *name, uint64_t by
     return a;
 }
 
-struct check_array *check_spans(struct check *c, const char *name, enum check_role role,
-                                uint64_t count, uint64_t span_bytes, double std)
+void check_store_bf16(struct check_array *a)
+{
+    a->type = OP_BF16;
+    for (uint64_t i = 0; i < a->count; i++) {
+        a->f32[i] = dtype_from_bf16(dtype_to_bf16(a->f32[i]));
+        if (!isnan(a->f64[i])) a->f64[i] = (double)a->f32[i];
+    }
+}
+
+struct check_array *check_weights(struct check *c, const char *name, uint64_t count, double std)
+{
+    struct check_array *a = check_normal(c, name, count, std);
+    if (c->w_type == OP_BF16) check_store_bf16(a);
+    return a;
+}
+
+struct check_array *check_gradient(struct check *c, const char *name, uint64_t count, double std)
+{
+    struct check_array *a = check_updated(c, name, count, std);
+    if (c->dw_type == OP_BF16) check_store_bf16(a);
+    return a;
+}
+
+// An arena whose spans are all taken; NULL if the device has none left.
+static struct vk_arena *spans(struct check *c, const char *name, uint64_t bytes,
+                              uint64_t span_bytes)
+{
+    struct vk_arena *arena = MEM_NEW(struct vk_arena);
+    if (!vk_arena_init(
+            arena, c->device,
+            &(struct vk_arena_params){.name = name, .bytes = bytes, .span_bytes = span_bytes})) {
+        c->device_failed = true;
+        return arena;
+    }
+    for (uint64_t at = 0; at < bytes; at += span_bytes)
+        vk_arena_alloc(arena, bytes - at < span_bytes ? bytes - at : span_bytes);
+    return arena;
+}
+
+static struct check_array *span_array(struct check *c, const char *name, enum check_role role,
+                                      uint64_t count, double std)
 {
     struct check_array *a = new_array(c, name, role, count);
     a->f32 = MEM_ARRAY(float, count);
     a->f64 = MEM_ARRAY(double, count);
-    a->arena = MEM_NEW(struct vk_arena);
     draw_normal(c, a, std);
-    if (!vk_arena_init(a->arena, c->device,
-                       &(struct vk_arena_params){
-                           .name = name, .bytes = count * 4, .span_bytes = span_bytes})) {
-        c->device_failed = true;
-        return a;
-    }
-    for (uint64_t at = 0; at < count * 4; at += span_bytes)
-        vk_arena_alloc(a->arena, count * 4 - at < span_bytes ? count * 4 - at : span_bytes);
+    return a;
+}
+
+struct check_array *check_spans(struct check *c, const char *name, enum check_role role,
+                                uint64_t count, uint64_t span_bytes, double std)
+{
+    struct check_array *a = span_array(c, name, role, count, std);
+    a->arena = spans(c, name, count * 4, span_bytes);
+    return a;
+}
+
+struct check_array *check_gradient_spans(struct check *c, const char *name, enum check_role role,
+                                         uint64_t count, uint64_t span_bytes, double std)
+{
+    if (c->dw_type == OP_F32) return check_spans(c, name, role, count, span_bytes, std);
+    struct check_array *a = span_array(c, name, role, count, std);
+    check_store_bf16(a);
+    a->arena = spans(c, name, count * 2, span_bytes / 2);
+    return a;
+}
+
+struct check_array *check_master_spans(struct check *c, const char *name, enum check_role role,
+                                       uint64_t count, uint64_t span_bytes, double std)
+{
+    if (c->w_type == OP_F32) return check_spans(c, name, role, count, span_bytes, std);
+    struct check_array *a = span_array(c, name, role, count, std);
+    a->arena = spans(c, name, count * 2, span_bytes / 2);
+    a->lower = spans(c, name, count * 2, span_bytes / 2);
     return a;
 }
 
@@ -172,13 +231,20 @@ static const uint8_t *initial_bytes(const struct check_array *a)
     return a->f32 ? (const uint8_t *)a->f32 : (const uint8_t *)a->u32;
 }
 
-// Calls vk_write or vk_read for each span of an array; `bytes` is the array without guards.
-static bool transfer_spans(struct check *c, struct check_array *a, bool write, uint8_t *bytes)
+// ---- on the device ----
+
+static uint64_t device_bytes(const struct check_array *a)
 {
-    uint64_t total = a->count * 4;
-    for (uint64_t at = 0; at < total; at += a->arena->span_bytes) {
-        uint64_t part = total - at < a->arena->span_bytes ? total - at : a->arena->span_bytes;
-        vk_addr addr = a->arena->spans[at / a->arena->span_bytes].addr;
+    return a->count * op_type_bytes(a->type);
+}
+
+// Calls vk_write or vk_read for each span of an arena that holds `total` bytes.
+static bool transfer_spans(struct check *c, const struct vk_arena *arena, bool write,
+                           uint8_t *bytes, uint64_t total)
+{
+    for (uint64_t at = 0; at < total; at += arena->span_bytes) {
+        uint64_t part = total - at < arena->span_bytes ? total - at : arena->span_bytes;
+        vk_addr addr = arena->spans[at / arena->span_bytes].addr;
         if (!(write ? vk_write(c->device, addr, bytes + at, part)
                     : vk_read(c->device, addr, bytes + at, part)))
             return false;
@@ -186,46 +252,142 @@ static bool transfer_spans(struct check *c, struct check_array *a, bool write, u
     return true;
 }
 
+// The array as the device has it: its words, or bf16 that hold the values exactly.
+static void encode(const struct check_array *a, uint8_t *to)
+{
+    const uint8_t *from = initial_bytes(a);
+    if (a->type == OP_F32) {
+        if (a->count) memcpy(to, from, a->count * 4);
+        return;
+    }
+    for (uint64_t i = 0; i < a->count; i++) {
+        uint32_t bits;
+        memcpy(&bits, from + 4 * i, 4);
+        uint16_t half = (uint16_t)(bits >> 16);
+        memcpy(to + 2 * i, &half, 2);
+    }
+}
+
+// The other way round.
+static void decode(const struct check_array *a, const uint8_t *from, uint8_t *to)
+{
+    if (a->type == OP_F32) {
+        memmove(to, from, a->count * 4);
+        return;
+    }
+    for (uint64_t i = 0; i < a->count; i++) {
+        uint16_t half;
+        memcpy(&half, from + 2 * i, 2);
+        uint32_t bits = (uint32_t)half << 16;
+        memcpy(to + 4 * i, &bits, 4);
+    }
+}
+
+// Master weights go through their two arenas of halves, taken apart and put together again as
+// shaders/arena_types.glsl says.
+static bool transfer_masters(struct check *c, const struct check_array *a, bool write,
+                             uint8_t *bytes)
+{
+    uint16_t *upper = MEM_ARRAY(uint16_t, a->count), *lower = MEM_ARRAY(uint16_t, a->count);
+    uint32_t bits;
+    for (uint64_t i = 0; write && i < a->count; i++) {
+        memcpy(&bits, bytes + 4 * i, 4);
+        upper[i] = (uint16_t)((bits + 0x8000u) >> 16);
+        lower[i] = (uint16_t)bits;
+    }
+    bool ok = transfer_spans(c, a->arena, write, (uint8_t *)upper, 2 * a->count) &&
+              transfer_spans(c, a->lower, write, (uint8_t *)lower, 2 * a->count);
+    for (uint64_t i = 0; !write && i < a->count; i++) {
+        bits = ((uint32_t)upper[i] << 16) + (uint32_t)(int32_t)(int16_t)lower[i];
+        memcpy(bytes + 4 * i, &bits, 4);
+    }
+    mem_free(upper);
+    mem_free(lower);
+    return ok;
+}
+
 static bool send(struct check *c, struct check_array *a)
 {
-    uint64_t bytes = a->count * 4;
-    uint8_t *image = MEM_ARRAY(uint8_t, bytes + 2 * GUARD_BYTES);
+    uint64_t bytes = device_bytes(a);
+    uint8_t *image = MEM_ARRAY(uint8_t, a->count * 4 + 2 * GUARD_BYTES);
     bool ok;
     fill_words(image, GUARD_BYTES / 4, GUARD_WORD);
-    if (bytes) memcpy(image + GUARD_BYTES, initial_bytes(a), bytes);
+    encode(a, image + GUARD_BYTES);
     fill_words(image + GUARD_BYTES + bytes, GUARD_BYTES / 4, GUARD_WORD);
-    if (a->arena)
-        ok = transfer_spans(c, a, true, image + GUARD_BYTES);
-    else
+    if (a->lower) {
+        memcpy(image, a->f32, a->count * 4);
+        ok = transfer_masters(c, a, true, image);
+    } else if (a->arena) {
+        ok = transfer_spans(c, a->arena, true, image + GUARD_BYTES, bytes);
+    } else {
         ok = vk_write(c->device, a->addr - GUARD_BYTES, image, bytes + 2 * GUARD_BYTES);
+    }
     mem_free(image);
     return ok;
+}
+
+static bool read_image(struct check *c, const struct check_array *a, uint8_t *image)
+{
+    if (a->lower) return transfer_masters(c, a, false, image);
+    if (a->arena) return transfer_spans(c, a->arena, false, image, device_bytes(a));
+    return vk_read(c->device, a->addr - GUARD_BYTES, image, device_bytes(a) + 2 * GUARD_BYTES);
 }
 
 // Reads an array back without its guards and looks whether those still stand.
 static uint8_t *receive(struct check *c, struct check_array *a)
 {
-    uint64_t bytes = a->count * 4;
-    uint8_t *image = MEM_ARRAY(uint8_t, bytes + 2 * GUARD_BYTES);
-    if (!(a->arena ? transfer_spans(c, a, false, image)
-                   : vk_read(c->device, a->addr - GUARD_BYTES, image, bytes + 2 * GUARD_BYTES))) {
+    uint64_t bytes = device_bytes(a);
+    uint8_t *image = MEM_ARRAY(uint8_t, a->count * 4 + 2 * GUARD_BYTES);
+    if (!read_image(c, a, image)) {
         mem_free(image);
         return NULL;
     }
-    if (a->arena) return image;
-    uint8_t guard[GUARD_BYTES];
-    fill_words(guard, GUARD_BYTES / 4, GUARD_WORD);
-    if (memcmp(image, guard, GUARD_BYTES) != 0)
-        check_fail(c, "%s: wrote in front of the array", a->name);
-    if (memcmp(image + GUARD_BYTES + bytes, guard, GUARD_BYTES) != 0)
-        check_fail(c, "%s: wrote past the end of the array", a->name);
-    memmove(image, image + GUARD_BYTES, bytes);
-    return image;
+    uint8_t guard[GUARD_BYTES], *values = image;
+    if (!a->arena) {
+        values = image + GUARD_BYTES;
+        fill_words(guard, GUARD_BYTES / 4, GUARD_WORD);
+        if (memcmp(image, guard, GUARD_BYTES) != 0)
+            check_fail(c, "%s: wrote in front of the array", a->name);
+        if (memcmp(values + bytes, guard, GUARD_BYTES) != 0)
+            check_fail(c, "%s: wrote past the end of the array", a->name);
+    }
+    if (a->lower) return image;
+    uint8_t *decoded = MEM_ARRAY(uint8_t, a->count * 4 + 1);
+    decode(a, values, decoded);
+    mem_free(image);
+    return decoded;
+}
+
+// ---- judgement ----
+
+// How far an element is from the wanted value. A bf16 that is the rounding of a value within `near`
+// of it is not off at all.
+static double error_of(const struct check_array *a, float got, double want, double near)
+{
+    if (a->type == OP_BF16) {
+        float low = dtype_from_bf16(dtype_to_bf16((float)(want - near)));
+        float high = dtype_from_bf16(dtype_to_bf16((float)(want + near)));
+        if (got >= low && got <= high) return 0;
+    }
+    return fabs((double)got - want);
+}
+
+static double rms_of_wanted(const struct check_array *a)
+{
+    double power = 0;
+    uint64_t judged = 0;
+    for (uint64_t i = 0; i < a->count; i++) {
+        if (isnan(a->f64[i])) continue;
+        power += a->f64[i] * a->f64[i];
+        judged++;
+    }
+    return judged ? sqrt(power / (double)judged) : 0;
 }
 
 static void judge_output(struct check *c, const struct check_array *a)
 {
     double error = 0, power = 0, worst = 0;
+    double near = a->type == OP_BF16 ? c->tolerance_worst * rms_of_wanted(a) : 0;
     uint64_t worst_at = 0, judged = 0;
     for (uint64_t i = 0; i < a->count; i++) {
         float got;
@@ -243,7 +405,7 @@ static void judge_output(struct check *c, const struct check_array *a)
                        a->f64[i]);
             return;
         }
-        double e = fabs((double)got - a->f64[i]);
+        double e = error_of(a, got, a->f64[i], near);
         error += e * e;
         power += a->f64[i] * a->f64[i];
         judged++;

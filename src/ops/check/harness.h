@@ -21,6 +21,7 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "ops/check/check.h"
+#include "ops/type.h"
 #include "vk/sequence.h"
 
 #define CHECK_SIZES 8
@@ -39,17 +40,20 @@ struct check_array {
     uint64_t count;
     vk_addr addr;           // 0 for arrays in an arena of their own
     struct vk_arena *arena; // of check_spans(), else NULL
+    struct vk_arena *lower; // of the lower halves of check_master_spans(), else NULL
+    enum op_type type;      // on the device; OP_F32 for words too
     float *f32;             // what the device gets first
     double *f64; // the same as double where filled by check_normal(); wanted values of outputs
     uint32_t *u32;
-    uint8_t *got, *again; // bytes after the first and the second run
+    uint8_t *got, *again; // after the first and the second run, 4 bytes an element
 };
 
 struct check {
     struct vk_device *device;
     const struct op_check_params *params;
     struct rng rng;
-    bool judged; // false: timed only, no wanted values needed
+    bool judged;                  // false: timed only, no wanted values needed
+    enum op_type w_type, dw_type; // of weights and of their gradients, by the row's dtype
     double tolerance_nmse, tolerance_worst;
     struct op_check_result *result;
     bool device_failed;
@@ -66,8 +70,12 @@ struct check_case {
     uint32_t size[CHECK_SIZES]; // as many as there are letters
     double nmse, worst;         // tolerances; 0: 1e-12 and 2e-5
     bool timed;        // runs with `perf` only and is not judged: too big for the reference
-    const char *dtype; // NULL: "f32"
+    const char *dtype; // NULL: "f32"; CHECK_BF16, CHECK_BF16_GRADS
 };
+// Weights in bf16 (for updates: master halves), gradients in fp32; and both in bf16.
+#define CHECK_BF16 "bf16"
+#define CHECK_BF16_GRADS "bf16 grads"
+
 // CHECK_CASE("rmsnorm_fwd", rmsnorm_fwd, "T C", 31, 257), and CHECK_TIMED() for one with `timed`.
 #define CHECK_CASE(name, function, names, ...)                                                     \
     {                                                                                              \
@@ -76,6 +84,12 @@ struct check_case {
 #define CHECK_TIMED(name, function, names, ...)                                                    \
     {                                                                                              \
         .op = (name), .run = (function), .letters = (names), .size = {__VA_ARGS__}, .timed = true  \
+    }
+// CHECK_CASE() with a dtype.
+#define CHECK_CASE_AS(type, name, function, names, ...)                                            \
+    {                                                                                              \
+        .op = (name), .run = (function), .letters = (names), .size = {__VA_ARGS__},                \
+        .dtype = (type)                                                                            \
     }
 struct check_table {
     const struct check_case *cases;
@@ -103,10 +117,26 @@ struct check_array *check_updated(struct check *c, const char *name, uint64_t co
 // Scratch, filled with NaN.
 struct check_array *check_scratch(struct check *c, const char *name, uint64_t bytes);
 
+// check_normal() and check_updated() of weights and of gradients, stored as the row asks.
+struct check_array *check_weights(struct check *c, const char *name, uint64_t count, double std);
+struct check_array *check_gradient(struct check *c, const char *name, uint64_t count, double std);
+
+// Keeps an array of floats as bf16 on the device: its values, in f64 too, are rounded to it. An
+// output is right if it is the rounding of a value that is as near to the wanted one as tolerances
+// ask.
+void check_store_bf16(struct check_array *a);
+
 // An array in an arena of its own cut into spans of `span_bytes`, with normal values; `count` is a
 // multiple of 256. Output (updated) or input.
 struct check_array *check_spans(struct check *c, const char *name, enum check_role role,
                                 uint64_t count, uint64_t span_bytes, double std);
+
+// The same of master weights (fp32, or their halves) and of gradients, stored as the row asks, in
+// spans of as many elements.
+struct check_array *check_master_spans(struct check *c, const char *name, enum check_role role,
+                                       uint64_t count, uint64_t span_bytes, double std);
+struct check_array *check_gradient_spans(struct check *c, const char *name, enum check_role role,
+                                         uint64_t count, uint64_t span_bytes, double std);
 
 // Cost of one run, for --perf.
 void check_cost(struct check *c, double flops, double bytes);
