@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""A TR-DPO epoch of trdpo-vk beside TRL's DPOTrainer with sync_ref_model, on the same processor cores.
+"""A TR-DPO epoch of trdpo-vk beside TRL's DPOTrainer with sync_ref_model, on the same cores.
 
 Both train the same model on the same pairs in fp32 with the same settings, each in a process of its
 own, in turn, several times. Told are pairs per second of the steps alone, without loading and
-without the scores of the start that trdpo-vk takes before the first step; the seconds of the whole
-process and of processor time in it; and the most memory that it held. Before that both take two steps on one batch of a few
-pairs, where the order of rows does not matter: loss, log-probs and gradient norm must agree.
+without the scores of the start that trdpo-vk takes before the first step (told apart); seconds and
+processor time of the whole process; and the most memory that it held. The order of pairs is each
+side's own. Before that both take two steps on one batch of a few pairs, where order is nothing:
+loss, log-probs, margins and gradient norm must agree.
 
 Meant for software devices such as lavapipe, where both use the same cores; with a GPU it compares
 the GPU with the processor, and says so.
@@ -55,7 +56,9 @@ CHECKED_PAIRS = 16  # of the two steps that both must agree on
 COMPARED = ("loss", "logps/chosen", "logps/rejected", "rewards/margins", "grad_norm")
 TOLERANCE = 1e-4  # relative, and absolute below 1
 
-DEVICE = "device: "  # begins the line that names it, among the messages of --verbose
+# How messages of `trdpo-vk train --verbose` begin: the device's name, the scores of the start, and
+# what comes when they are there.
+DEVICE, SCORING, SCORED = "device: ", "scoring ", "example: "
 
 
 # ---- the pairs ----
@@ -96,8 +99,8 @@ def fitting(pairs, model, max_length):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model)
-    ids = [tokenizer([p["prompt"], p["prompt"] + p["chosen"], p["prompt"] + p["rejected"]])["input_ids"]
-           for p in pairs]
+    ids = [tokenizer([p["prompt"], p["prompt"] + p["chosen"],
+                      p["prompt"] + p["rejected"]])["input_ids"] for p in pairs]
     return [pair for pair, (prompt, chosen, rejected) in zip(pairs, ids)
             if len(prompt) < max_length and chosen[:max_length] != rejected[:max_length]]
 
@@ -106,22 +109,30 @@ def fitting(pairs, model, max_length):
 
 
 def run_process(command):
-    """Runs it with its output kept; returns (its use of the machine, stdout, stderr)."""
+    """Runs it; returns its use of the machine, stdout, and stderr's lines as (when, text)."""
     begin = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        process = subprocess.Popen(command, stdout=out, stderr=err)
+    with tempfile.TemporaryFile("w+") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True)
+        messages = [(time.perf_counter(), line) for line in process.stderr]
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - begin
-        out.seek(0)
-        err.seek(0)
-        messages = err.read()
+        process.stderr.close()
         if process.returncode != 0:
-            sys.stderr.write(messages[-4000:])
+            sys.stderr.write("".join(line for _, line in messages[-40:]))
             sys.exit(f"bench_trl: {command[0]} failed (exit code {process.returncode})")
         use = {"process_seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime,
                "peak_mib": usage.ru_maxrss / 1024}
+        out.seek(0)
         return use, out.read(), messages
+
+
+def find_message(messages, beginning):
+    """When the message that begins so came, and the rest of its line."""
+    for when, line in messages:
+        if line.startswith(beginning):
+            return when, line[len(beginning):].strip()
+    sys.exit(f"bench_trl: trdpo-vk did not say '{beginning}...'")
 
 
 def ours(args, job):
@@ -137,8 +148,8 @@ def ours(args, job):
     if args.device:
         command += ["--device", args.device]
     use, _, messages = run_process(command)
-    use["device"] = next(line[len(DEVICE):] for line in messages.splitlines()
-                         if line.startswith(DEVICE))
+    use["device"] = find_message(messages, DEVICE)[1]
+    use["start_seconds"] = find_message(messages, SCORED)[0] - find_message(messages, SCORING)[0]
     with open(os.path.join(output, "metrics.jsonl"), encoding="utf-8") as lines:
         steps = [json.loads(line) for line in lines]
     # Every step is logged, so that the seconds of each are its tokens over its rate. The first
@@ -272,7 +283,8 @@ def compare(args, scratch):
         mine.append(ours(args, job))
         peer.append(theirs(args, job))
         if not args.json:
-            print(f"turn {turn + 1}: steps {mine[-1][1]:.1f} s, TRL {peer[-1][1]:.1f} s", flush=True)
+            print(f"turn {turn + 1}: steps {mine[-1][1]:.1f} s, TRL {peer[-1][1]:.1f} s",
+                  flush=True)
     ratios = sorted(b[1] / a[1] for a, b in zip(mine, peer))
     return {
         "pairs": len(pairs),
@@ -298,13 +310,16 @@ def show(args, r):
     print(f"checked on {CHECKED_PAIRS} pairs, two steps: loss "
           + ", ".join(f"{a:.6f} (TRL {b:.6f})" for a, b in zip(c["loss"], c["trl_loss"]))
           + f"; all metrics within {c['worst']:.1e}")
-    print(f"{r['pairs']} pairs, {r['steps']} steps of {args.batch}, max_length {args.max_length}, fp32")
+    print(f"{r['pairs']} pairs, {r['steps']} steps of {args.batch}, "
+          f"max_length {args.max_length}, fp32")
     print(f"{'':10} {'pairs/s':>8} {'steps s':>8} {'process s':>10} {'cpu s':>7} "
           f"{'peak MiB':>9} {'mean loss':>10}")
     for name, side in (("trdpo-vk", r["ours"]), ("TRL", r["trl"])):
         print(f"{name:10} {side['pairs_per_second']:8.2f} {min(side['seconds']):8.1f} "
               f"{side['process_seconds']:10.1f} {side['cpu_seconds']:7.1f} "
               f"{side['peak_mib']:9.0f} {side['loss']:10.4f}")
+    print(f"of trdpo-vk's process: {r['ours']['start_seconds']:.1f} s for the scores of the start, "
+          "before the steps")
     spread = ", ".join(f"{ratio:.2f}" for ratio in r["ratios"])
     print(f"ratio of pairs/s, by turns: {spread}; median {r['ratio']:.2f}")
 
@@ -318,14 +333,17 @@ def parse_arguments():
                         help="the program (default: build/trdpo-vk)")
     parser.add_argument("--device", help="device of trdpo-vk, by number or name")
     parser.add_argument("--model", required=True, help="folder of the starting model")
-    parser.add_argument("--dataset", required=True, help="preference pairs: JSON lines, plain or gzip")
+    parser.add_argument("--dataset", required=True,
+                        help="preference pairs: JSON lines, plain or gzip")
     parser.add_argument("--pairs", type=int, default=240, metavar="N",
                         help="train on the first N pairs (default: 240)")
     parser.add_argument("--all", action="store_true", help="train on all pairs")
-    parser.add_argument("--batch", type=int, default=8, metavar="N", help="pairs of a step (default: 8)")
+    parser.add_argument("--batch", type=int, default=8, metavar="N",
+                        help="pairs of a step (default: 8)")
     parser.add_argument("--max_length", type=int, default=512, metavar="N",
                         help="tokens of prompt and completion (default: 512)")
-    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="turns of each (default: 3)")
+    parser.add_argument("--repeat", type=int, default=3, metavar="N",
+                        help="turns of each (default: 3)")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     args = parser.parse_args()
     for name in ("pairs", "batch", "max_length", "repeat"):
