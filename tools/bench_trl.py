@@ -2,9 +2,10 @@
 """A TR-DPO epoch of trdpo-vk beside TRL's DPOTrainer with sync_ref_model, on the same cores.
 
 Both train the same model on the same pairs in fp32 with the same settings, each in a process of its
-own, in turn, several times. Told are pairs per second of the steps alone, without loading and
+own, in turn, several times; the fastest run of each counts, since other processes slow the two
+down unevenly. Told are pairs per second of the steps alone, without loading and
 without the scores of the start that trdpo-vk takes before the first step (told apart); seconds and
-processor time of the whole process; and the most memory that it held. The order of pairs is each
+processor time of the whole process, what others took of the cores meanwhile; and the most memory. The order of pairs is each
 side's own. Before that both take two steps on one batch of a few pairs, where order is nothing:
 loss, log-probs, margins and gradient norm must agree.
 
@@ -108,9 +109,19 @@ def fitting(pairs, model, max_length):
 # ---- processes ----
 
 
+def busy_seconds():
+    """Processor seconds the machine has worked so far, for anyone; None if it does not tell."""
+    try:
+        with open("/proc/stat", encoding="ascii") as lines:
+            user, nice, system, _, _, irq, softirq = map(int, next(lines).split()[1:8])
+    except (OSError, ValueError, StopIteration):
+        return None
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
 def run_process(command):
     """Runs it; returns its use of the machine, stdout, and stderr's lines as (when, text)."""
-    begin = time.perf_counter()
+    begin, busy = time.perf_counter(), busy_seconds()
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True)
         messages = [(time.perf_counter(), line) for line in process.stderr]
@@ -123,6 +134,9 @@ def run_process(command):
             sys.exit(f"bench_trl: {command[0]} failed (exit code {process.returncode})")
         use = {"process_seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime,
                "peak_mib": usage.ru_maxrss / 1024}
+        if busy is not None:
+            others = busy_seconds() - busy - use["cpu_seconds"]
+            use["others"] = max(0.0, others) / (seconds * (os.cpu_count() or 1))
         out.seek(0)
         return use, out.read(), messages
 
@@ -293,12 +307,18 @@ def compare(args, scratch):
         "ours": summary(len(pairs), mine),
         "trl": summary(len(pairs), peer),
         "ratios": ratios,
-        "ratio": statistics.median(ratios),
+        "ratio": min(run[1] for run in peer) / min(run[1] for run in mine),
         "device": mine[0][2]["device"],
         "cpu": processor_name(),
         "cores": usable_cores(),
         "torch": torch.__version__,
     }
+
+
+def others(side):
+    if "others" not in side:
+        return ""
+    return f"   other processes took {side['others']:.0%} of the cores"
 
 
 def show(args, r):
@@ -317,11 +337,11 @@ def show(args, r):
     for name, side in (("trdpo-vk", r["ours"]), ("TRL", r["trl"])):
         print(f"{name:10} {side['pairs_per_second']:8.2f} {min(side['seconds']):8.1f} "
               f"{side['process_seconds']:10.1f} {side['cpu_seconds']:7.1f} "
-              f"{side['peak_mib']:9.0f} {side['loss']:10.4f}")
+              f"{side['peak_mib']:9.0f} {side['loss']:10.4f}{others(side)}")
     print(f"of trdpo-vk's process: {r['ours']['start_seconds']:.1f} s for the scores of the start, "
           "before the steps")
     spread = ", ".join(f"{ratio:.2f}" for ratio in r["ratios"])
-    print(f"ratio of pairs/s, by turns: {spread}; median {r['ratio']:.2f}")
+    print(f"ratio of pairs/s: {r['ratio']:.2f} of each side's fastest run; by turns {spread}")
 
 
 def parse_arguments():
