@@ -2,12 +2,12 @@
 """A TR-DPO epoch of trdpo-vk beside TRL's DPOTrainer with sync_ref_model, on the same cores.
 
 Both train the same model on the same pairs in fp32 with the same settings, each in a process of its
-own, in turn, several times; the fastest run of each counts, since other processes slow the two
-down unevenly. Told are pairs per second of the steps alone, without loading and
-without the scores of the start that trdpo-vk takes before the first step (told apart); seconds and
-processor time of the whole process, what others took of the cores meanwhile; and the most memory. The order of pairs is each
-side's own. Before that both take two steps on one batch of a few pairs, where order is nothing:
-loss, log-probs, margins and gradient norm must agree.
+own, in turn, several times. The fastest run of each counts, since other processes slow the two down
+unevenly. Told are pairs per second of the steps alone, without loading and without the scores of the
+start that trdpo-vk takes before the first step (told apart); of the whole process seconds, processor
+time, most memory, and what others took of the cores meanwhile. The order of pairs is each side's own.
+Before that both take two steps on one batch of a few pairs, where order is nothing: loss, log-probs,
+margins and gradient norm must agree.
 
 Meant for software devices such as lavapipe, where both use the same cores; with a GPU it compares
 the GPU with the processor, and says so.
