@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 
-from bench_peers import driver_of, processor_name, usable_cores
+from bench_machine import Load, driver_of, processor_name, told, usable_cores
 
 NEEDS = """bench_trl: %s for %s. In a virtual environment:
     python3 -m venv venv
@@ -109,19 +109,9 @@ def fitting(pairs, model, max_length):
 # ---- processes ----
 
 
-def busy_seconds():
-    """Processor seconds the machine has worked so far, for anyone; None if it does not tell."""
-    try:
-        with open("/proc/stat", encoding="ascii") as lines:
-            user, nice, system, _, _, irq, softirq = map(int, next(lines).split()[1:8])
-    except (OSError, ValueError, StopIteration):
-        return None
-    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
-
-
 def run_process(command):
     """Runs it; returns its use of the machine, stdout, and stderr's lines as (when, text)."""
-    begin, busy = time.perf_counter(), busy_seconds()
+    begin, load = time.perf_counter(), Load()
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True)
         messages = [(time.perf_counter(), line) for line in process.stderr]
@@ -133,10 +123,7 @@ def run_process(command):
             sys.stderr.write("".join(line for _, line in messages[-40:]))
             sys.exit(f"bench_trl: {command[0]} failed (exit code {process.returncode})")
         use = {"process_seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime,
-               "peak_mib": usage.ru_maxrss / 1024}
-        if busy is not None:
-            others = busy_seconds() - busy - use["cpu_seconds"]
-            use["others"] = max(0.0, others) / (seconds * (os.cpu_count() or 1))
+               "peak_mib": usage.ru_maxrss / 1024, "others": load.others()}
         out.seek(0)
         return use, out.read(), messages
 
@@ -315,12 +302,6 @@ def compare(args, scratch):
     }
 
 
-def others(side):
-    if "others" not in side:
-        return ""
-    return f"   other processes took {side['others']:.0%} of the cores"
-
-
 def show(args, r):
     print(f"{r['device']}, {driver_of(args.binary, r['device'])}")
     print(f"PyTorch {r['torch']}, {r['cores']} threads; {r['cpu']}")
@@ -337,7 +318,7 @@ def show(args, r):
     for name, side in (("trdpo-vk", r["ours"]), ("TRL", r["trl"])):
         print(f"{name:10} {side['pairs_per_second']:8.2f} {min(side['seconds']):8.1f} "
               f"{side['process_seconds']:10.1f} {side['cpu_seconds']:7.1f} "
-              f"{side['peak_mib']:9.0f} {side['loss']:10.4f}{others(side)}")
+              f"{side['peak_mib']:9.0f} {side['loss']:10.4f}   {told(side['others'])}".rstrip())
     print(f"of trdpo-vk's process: {r['ours']['start_seconds']:.1f} s for the scores of the start, "
           "before the steps")
     spread = ", ".join(f"{ratio:.2f}" for ratio in r["ratios"])
