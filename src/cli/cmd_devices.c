@@ -20,10 +20,7 @@ static const char *kind_name(enum vk_device_kind kind)
 static const struct {
     enum vk_tier tier;
     const char *name;
-} tiers[] = {{VK_TIER_DIRECT, "direct"},
-             {VK_TIER_SHARED, "shared"},
-             {VK_TIER_COOPMAT, "coopmat"},
-             {VK_TIER_COOPMAT2, "coopmat2"}};
+} tiers[] = {{VK_TIER_DIRECT, "direct"}, {VK_TIER_SHARED, "shared"}, {VK_TIER_COOPMAT, "coopmat"}};
 
 // Kernels that the shader compiler of this build could not compile.
 static size_t append_left_out(struct str *out, const char *quote)
@@ -47,6 +44,12 @@ static void append_features(const struct vk_caps *c, struct str *out)
     if (c->coopmat2) str_append(out, ", cooperative matrices 2");
 }
 
+// "fp16 16x16x16": the sizes of matrix units that there are kernels for, and those of bf16.
+static void append_matrix(const struct vk_matrix_size *m, const char *type, struct str *out)
+{
+    if (m->m) str_appendf(out, "%s%s %ux%ux%u", out->len ? ", " : "", type, m->m, m->n, m->k);
+}
+
 static void append_tiers(const struct vk_caps *c, const char *quote, struct str *out)
 {
     const char *before = "";
@@ -60,9 +63,11 @@ static void append_tiers(const struct vk_caps *c, const char *quote, struct str 
 static void describe(const struct vk_caps *c)
 {
     char total[32], left[32], allocation[32];
-    struct str features = {0}, names = {0};
+    struct str features = {0}, names = {0}, matrices = {0};
     append_features(c, &features);
     append_tiers(c, "", &names);
+    append_matrix(&c->coopmat_fp16, "fp16", &matrices);
+    append_matrix(&c->coopmat_bf16, "bf16", &matrices);
     struct cli_table t = {.align = "ll", .indent = 3};
     out_printf("%u  %s\n", c->index, c->name);
     cli_cell(&t, "kind");
@@ -83,6 +88,10 @@ static void describe(const struct vk_caps *c)
              c->max_shared_bytes / 1024);
     cli_cell(&t, "types");
     cli_cell(&t, "%s", str_text(&features));
+    if (matrices.len) {
+        cli_cell(&t, "matrix units");
+        cli_cell(&t, "%s", str_text(&matrices));
+    }
     cli_cell(&t, "kernels");
     cli_cell(&t, "%s", names.len ? str_text(&names) : "none");
     if (c->missing) {
@@ -92,6 +101,7 @@ static void describe(const struct vk_caps *c)
     cli_table_print(&t);
     str_finish(&features);
     str_finish(&names);
+    str_finish(&matrices);
 }
 
 static void describe_build(void)
@@ -122,6 +132,14 @@ static void append_bool(struct str *out, const char *name, bool value)
     str_appendf(out, ", \"%s\": %s", name, value ? "true" : "false");
 }
 
+static void append_matrix_json(struct str *out, const char *name, const struct vk_matrix_size *m)
+{
+    if (m->m)
+        str_appendf(out, ", \"%s\": [%u, %u, %u]", name, m->m, m->n, m->k);
+    else
+        str_appendf(out, ", \"%s\": null", name);
+}
+
 static void append_json(struct str *out, const struct vk_caps *c)
 {
     str_appendf(out, "{\"index\": %u", c->index);
@@ -150,6 +168,8 @@ static void append_json(struct str *out, const struct vk_caps *c)
     append_bool(out, "int64", c->int64);
     append_bool(out, "coopmat", c->coopmat);
     append_bool(out, "coopmat2", c->coopmat2);
+    append_matrix_json(out, "coopmat_fp16", &c->coopmat_fp16);
+    append_matrix_json(out, "coopmat_bf16", &c->coopmat_bf16);
     str_append(out, ", \"tiers\": [");
     append_tiers(c, "\"", out);
     str_append(out, "]");

@@ -191,7 +191,8 @@ static void record_pass(struct vk_seq *s, void *ctx)
     const struct model_weights *w = g->weights;
     vk_addr live_wanted = p->counts + offsetof(struct pack_counts, scored);
 
-    op_linear_use_scratch(s, g->matmul, g->matmul_bytes);
+    op_linear_use(
+        s, &(struct op_linear_setup){.scratch = g->matmul, .scratch_bytes = g->matmul_bytes});
     op_embed_fwd(s, &(struct op_embed){.x = g->x,
                                        .weight = w->embed,
                                        .ids = p->ids,

@@ -11,26 +11,45 @@
 // Kernels index elements with 32 bits, as signed numbers in some drivers.
 #define ELEMENTS_MOST ((uint64_t)1 << 31)
 
-enum vk_tier op_linear_tier(const struct vk_device *device)
+// The tier named in TRDPO_TIER, if the device has it; else 0.
+static enum vk_tier named_tier(const struct vk_caps *caps)
 {
     static const struct {
         const char *name;
         enum vk_tier tier;
-    } names[] = {{"direct", VK_TIER_DIRECT}, {"shared", VK_TIER_SHARED}};
-    const struct vk_caps *caps = vk_device_caps(device);
+    } names[] = {
+        {"direct", VK_TIER_DIRECT}, {"shared", VK_TIER_SHARED}, {"coopmat", VK_TIER_COOPMAT}};
     const char *wanted = sys_env("TRDPO_TIER");
     static bool warned;
-    for (size_t i = 0; wanted && i < sizeof names / sizeof *names; i++)
+    if (!wanted || !*wanted) return 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(wanted, names[i].name) == 0 && (caps->tiers & names[i].tier))
             return names[i].tier;
-    if (wanted && *wanted && !warned) {
-        log_warn("TRDPO_TIER: there is no '%s' for this device, only direct and shared; ignored",
-                 wanted);
-        warned = true;
-    }
+    if (!warned)
+        log_warn("TRDPO_TIER: there is no '%s' for this device, only direct, shared%s; ignored",
+                 wanted, caps->tiers & VK_TIER_COOPMAT ? ", coopmat" : "");
+    warned = true;
+    return 0;
+}
+
+enum vk_tier op_linear_tier(const struct vk_device *device)
+{
+    const struct vk_caps *caps = vk_device_caps(device);
+    enum vk_tier named = named_tier(caps);
+    if (named == VK_TIER_COOPMAT) return VK_TIER_SHARED;
+    if (named) return named;
     // Software devices keep shared memory in ordinary memory and gain nothing by it.
     return caps->kind == VK_KIND_CPU || !(caps->tiers & VK_TIER_SHARED) ? VK_TIER_DIRECT
                                                                         : VK_TIER_SHARED;
+}
+
+enum op_units op_linear_best_units(const struct vk_device *device)
+{
+    const struct vk_caps *caps = vk_device_caps(device);
+    enum vk_tier named = named_tier(caps);
+    if (!(caps->tiers & VK_TIER_COOPMAT)) return OP_UNITS_FP32;
+    if (named) return named == VK_TIER_COOPMAT ? OP_UNITS_FP16 : OP_UNITS_FP32;
+    return caps->kind == VK_KIND_CPU ? OP_UNITS_FP32 : OP_UNITS_FP16;
 }
 
 double matmul_bytes(const struct matmul *p)
@@ -194,7 +213,8 @@ uint64_t op_linear_scratch_bytes(const struct vk_device *device,
     return most;
 }
 
-void op_linear_use_scratch(struct vk_seq *s, vk_addr scratch, uint64_t bytes)
+void op_linear_use(struct vk_seq *s, const struct op_linear_setup *setup)
 {
-    vk_seq_use_scratch(s, scratch, bytes);
+    vk_seq_use_scratch(s, setup->scratch, setup->scratch_bytes);
+    vk_seq_use_maths(s, setup->units);
 }

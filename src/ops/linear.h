@@ -47,10 +47,30 @@ struct op_linear_shape {
 };
 uint64_t op_linear_scratch_bytes(const struct vk_device *device,
                                  const struct op_linear_shape *shapes, size_t count);
-void op_linear_use_scratch(struct vk_seq *s, vk_addr scratch, uint64_t bytes);
 
-// The tier that a device runs these with: the best it supports, or the one named in the environment
-// variable TRDPO_TIER (direct, shared), for tests and comparisons. Other ops follow it.
+// What products are computed in. Sums are always fp32.
+enum op_units {
+    OP_UNITS_FP32, // the device's ordinary maths
+    OP_UNITS_FP16, // matrix units: factors are rounded to fp16
+};
+
+// How the products recorded from here on are computed; without it, in fp32 and with no scratch.
+// Units that the device is without mean fp32.
+struct op_linear_setup {
+    vk_addr scratch;
+    uint64_t scratch_bytes;
+    enum op_units units;
+};
+void op_linear_use(struct vk_seq *s, const struct op_linear_setup *setup);
+
+// The units that mixed precision is fastest with on this device: OP_UNITS_FP32 where it has no
+// matrix units, or only those of a CPU device, which are slow. TRDPO_TIER=coopmat chooses what
+// matrix units there are, and its other values none.
+enum op_units op_linear_best_units(const struct vk_device *device);
+
+// The tier that a device runs these with in fp32: the best it supports, or the one named in the
+// environment variable TRDPO_TIER (direct, shared; coopmat stands for shared here), for tests and
+// comparisons. Other ops follow it.
 enum vk_tier op_linear_tier(const struct vk_device *device);
 
 #endif

@@ -161,7 +161,7 @@ static uint32_t lane_registers(const VkPhysicalDeviceProperties *properties)
     }
 }
 
-static void fill_caps(VkPhysicalDevice handle, struct vk_caps *caps)
+static void fill_caps(VkInstance instance, VkPhysicalDevice handle, struct vk_caps *caps)
 {
     struct probe p;
     ask(handle, &p);
@@ -189,7 +189,6 @@ static void fill_caps(VkPhysicalDevice handle, struct vk_caps *caps)
         .subgroup_ballot = p.vulkan11.subgroupSupportedOperations & VK_SUBGROUP_FEATURE_BALLOT_BIT,
         .coopmat = has_extension(handle, "VK_KHR_cooperative_matrix"),
         .coopmat2 = has_extension(handle, "VK_NV_cooperative_matrix2"),
-        // The tiers above these two need kernels that this build does not have.
         .tiers = VK_TIER_DIRECT | VK_TIER_SHARED,
         .missing = first_missing(&p, has_compute_queue(handle)),
     };
@@ -208,6 +207,7 @@ static void fill_caps(VkPhysicalDevice handle, struct vk_caps *caps)
         mappable && (caps->kind == VK_KIND_CPU || caps->kind == VK_KIND_INTEGRATED);
     caps->memory_free_bytes = vk_memory_free(
         handle, has_extension(handle, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME), &caps->memory_bytes);
+    vk_coopmat_query(instance, handle, caps);
 }
 
 static int by_kind(const void *a, const void *b)
@@ -232,7 +232,7 @@ bool vk_physical_list(VkInstance instance, struct vk_physical **list, size_t *co
     *list = MEM_ARRAY(struct vk_physical, n);
     for (uint32_t i = 0; i < n; i++) {
         (*list)[i].handle = handles[i];
-        fill_caps(handles[i], &(*list)[i].caps);
+        fill_caps(instance, handles[i], &(*list)[i].caps);
         (*list)[i].caps.index = i; // the loader's order decides between devices of a kind
     }
     qsort(*list, n, sizeof **list, by_kind);

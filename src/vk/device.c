@@ -100,7 +100,7 @@ static bool choose_queue(struct vk_device *d)
 }
 
 // Features to enable: the required ones, and those that kernels may use where they are there.
-static VkResult create_logical(struct vk_device *d, const char *const *extensions,
+static VkResult create_logical(struct vk_device *d, const char **extensions,
                                uint32_t extension_count)
 {
     VkPhysicalDeviceVulkan13Features has13 = {
@@ -125,16 +125,22 @@ static VkResult create_logical(struct vk_device *d, const char *const *extension
     d->pin_subgroup_size = has13.subgroupSizeControl &&
                            (limits13.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
                            limits13.minSubgroupSize != limits13.maxSubgroupSize;
+    d->full_subgroups = has13.computeFullSubgroups;
 
     VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR statistics = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
         .pipelineExecutableInfo = VK_TRUE};
+    void *next = d->statistics ? &statistics : NULL;
+    struct vk_coopmat_features coopmat;
+    const char *coopmat_extension = vk_coopmat_enable(&d->caps, &coopmat, &next);
+    if (coopmat_extension) extensions[extension_count++] = coopmat_extension;
     VkPhysicalDeviceVulkan13Features want13 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
-        .pNext = d->statistics ? &statistics : NULL,
+        .pNext = next,
         .synchronization2 = VK_TRUE,
         .maintenance4 = VK_TRUE,
         .subgroupSizeControl = has13.subgroupSizeControl,
+        .computeFullSubgroups = has13.computeFullSubgroups,
     };
     VkPhysicalDeviceVulkan12Features want12 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
@@ -177,7 +183,7 @@ static VkResult create_logical(struct vk_device *d, const char *const *extension
 static bool open_logical(struct vk_device *d)
 {
     uint32_t count = 0, wanted = 0;
-    const char *extensions[3];
+    const char *extensions[4]; // the last for create_logical()
     VkExtensionProperties *found = NULL;
     if (vkEnumerateDeviceExtensionProperties(d->physical, NULL, &count, NULL) == VK_SUCCESS) {
         found = MEM_ARRAY(VkExtensionProperties, count + 1);

@@ -15,7 +15,12 @@ enum vk_device_kind {
 };
 
 // Matmul tiers a device can run (with what this build was compiled with).
-enum vk_tier { VK_TIER_DIRECT = 1, VK_TIER_SHARED = 2, VK_TIER_COOPMAT = 4, VK_TIER_COOPMAT2 = 8 };
+enum vk_tier { VK_TIER_DIRECT = 1, VK_TIER_SHARED = 2, VK_TIER_COOPMAT = 4 };
+
+// Sizes of the matrices that a subgroup multiplies, [m, k] by [k, n], summing in fp32. m 0: none.
+struct vk_matrix_size {
+    uint32_t m, n, k;
+};
 
 struct vk_caps {
     uint32_t index;                     // position in the list that --device N selects from
@@ -34,7 +39,10 @@ struct vk_caps {
     float timestamp_ns;            // nanoseconds of a timestamp tick; 0: no timestamps
     bool fp16, bf16, int64, coopmat, coopmat2; // probed features (storage and arithmetic)
     bool subgroup_ballot;                      // subgroupBroadcast and the like
-    uint32_t tiers;                            // enum vk_tier bits
+    // By the type of the factors. Known only where the build has kernels for such matrices, which
+    // come with VK_TIER_COOPMAT (fp16).
+    struct vk_matrix_size coopmat_fp16, coopmat_bf16;
+    uint32_t tiers;      // enum vk_tier bits
     const char *missing; // first required feature that is missing, NULL if usable
 };
 

@@ -44,6 +44,23 @@ struct vk_physical {
 // The devices of an instance in the order of --device N; mem_free().
 bool vk_physical_list(VkInstance instance, struct vk_physical **list, size_t *count);
 
+// ---- coopmat.c: matrix units ----
+
+// Fills in what a device's matrix units can do, and their tier. After the rest of caps.
+void vk_coopmat_query(VkInstance instance, VkPhysicalDevice handle, struct vk_caps *caps);
+
+// Features to enable for them: puts them in front of the chain at *next and returns the extension's
+// name; NULL where the device is without their tier. `features` must live until the device is made.
+struct vk_coopmat_features {
+#ifdef VK_KHR_cooperative_matrix
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR coopmat;
+#else
+    int none;
+#endif
+};
+const char *vk_coopmat_enable(const struct vk_caps *caps, struct vk_coopmat_features *features,
+                              void **next);
+
 // ---- memory.c ----
 
 // One allocation with its buffer. The usable range starts at `addr`, aligned to VK_ALIGN.
@@ -215,6 +232,7 @@ struct vk_seq {
     struct vk_cost_sum next; // of vk_cost()
     vk_addr scratch;         // of vk_seq_use_scratch()
     uint64_t scratch_bytes;
+    uint32_t maths; // of vk_seq_use_maths()
 };
 
 // Submissions that a sequence is cut into; 0 before it is recorded.
@@ -249,7 +267,7 @@ struct vk_device {
     struct vk_caps caps;
     uint32_t queue_family, timestamp_bits, max_local;
     uint32_t default_local; // workgroup size of a launch that names none
-    bool memory_budget, pin_subgroup_size, profile;
+    bool memory_budget, pin_subgroup_size, full_subgroups, profile;
     const struct vk_compile *compile; // NULL: a device that runs things
     bool statistics;                  // the driver tells what it made of a pipeline
     bool lost, hung; // lost: nothing runs any more; hung: and it may never be idle again

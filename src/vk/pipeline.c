@@ -65,6 +65,8 @@ static bool create(struct vk_device *d, struct vk_pipeline *p)
     VkShaderModuleCreateInfo module_info = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
                                             .codeSize = p->kernel->code_bytes,
                                             .pCode = p->kernel->code};
+    // Matrix units want all lanes of their subgroup.
+    bool whole = d->full_subgroups && p->local % d->caps.subgroup_size == 0;
     VkShaderModule module;
     VkResult r = vkCreateShaderModule(d->handle, &module_info, NULL, &module);
     if (r != VK_SUCCESS) return vk_fail(r, "vkCreateShaderModule");
@@ -72,6 +74,7 @@ static bool create(struct vk_device *d, struct vk_pipeline *p)
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
                   .pNext = d->pin_subgroup_size ? &subgroup : NULL,
+                  .flags = whole ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
                   .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                   .module = module,
                   .pName = "main",

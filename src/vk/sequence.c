@@ -75,6 +75,17 @@ vk_addr vk_seq_scratch(const struct vk_seq *s, uint64_t *bytes)
     return s->scratch;
 }
 
+void vk_seq_use_maths(struct vk_seq *s, uint32_t maths)
+{
+    CHECK(s->recording);
+    s->maths = maths;
+}
+
+uint32_t vk_seq_maths(const struct vk_seq *s)
+{
+    return s->maths;
+}
+
 size_t vk_seq_submissions(const struct vk_seq *s)
 {
     return s->recorded ? s->piece_count : 0;
@@ -270,6 +281,7 @@ static bool record(struct vk_seq *s)
     s->commands.count = s->piece_count = 0;
     s->next = (struct vk_cost_sum){0};
     s->scratch = s->scratch_bytes = 0;
+    s->maths = 0;
     if (!s->device->compile && !begin_piece(s)) return false;
     s->recording = true;
     s->record(s, s->ctx);

@@ -60,6 +60,11 @@ struct vk_device *vk_seq_device(struct vk_seq *s);
 void vk_seq_use_scratch(struct vk_seq *s, vk_addr scratch, uint64_t bytes);
 vk_addr vk_seq_scratch(const struct vk_seq *s, uint64_t *bytes);
 
+// The maths that operations recorded from here on go by: a number of theirs (enum op_units). 0 when
+// a recording begins.
+void vk_seq_use_maths(struct vk_seq *s, uint32_t maths);
+uint32_t vk_seq_maths(const struct vk_seq *s);
+
 // Cost of the next dispatch or copy, for cuts and the profile.
 void vk_cost(struct vk_seq *s, double flops, double bytes);
 

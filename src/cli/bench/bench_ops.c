@@ -88,7 +88,8 @@ struct product {
 static void record_product(struct vk_seq *s, void *ctx)
 {
     const struct product *p = ctx;
-    op_linear_use_scratch(s, p->scratch, p->scratch_bytes);
+    op_linear_use(
+        s, &(struct op_linear_setup){.scratch = p->scratch, .scratch_bytes = p->scratch_bytes});
     if (p->which == FORWARD)
         op_linear_fwd(
             s, &(struct op_linear){

@@ -25,7 +25,9 @@ struct head {
 static void record_fwd(struct vk_seq *s, void *ctx)
 {
     const struct head *h = ctx;
-    if (h->scratch) op_linear_use_scratch(s, h->scratch->addr, h->scratch->count * 4);
+    if (h->scratch)
+        op_linear_use(s, &(struct op_linear_setup){.scratch = h->scratch->addr,
+                                                   .scratch_bytes = h->scratch->count * 4});
     op_head_fwd(s, &h->fwd);
 }
 

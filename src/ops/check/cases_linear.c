@@ -62,8 +62,9 @@ struct recorded {
 static void record(struct vk_seq *s, void *ctx)
 {
     const struct recorded *r = ctx;
-    op_linear_use_scratch(s, r->scratch ? r->scratch->addr : 0,
-                          r->scratch ? r->scratch->count * 4 : 0);
+    op_linear_use(
+        s, &(struct op_linear_setup){.scratch = r->scratch ? r->scratch->addr : 0,
+                                     .scratch_bytes = r->scratch ? r->scratch->count * 4 : 0});
     if (r->tier)
         matmul_record_tier(s, &r->product, r->tier);
     else if (r->fwd)
