@@ -92,7 +92,7 @@ bool api_generate(struct api_model *m, const struct api_generation *how)
     struct model_generator_params size = choose_size(m, how);
     bool loaded = m->weights.layout != NULL;
     uint64_t bytes = model_generator_bytes(&m->layout, m->device, &size) +
-                     (loaded ? 0 : model_weights_bytes(&m->layout));
+                     (loaded ? 0 : model_weights_bytes(&m->layout, MODEL_F32));
     if (!api_check_memory(m->device, bytes, "this generation", "lower max_new_tokens") ||
         (!loaded && !api_model_load(m)))
         return false;

@@ -39,7 +39,7 @@ bool api_model_plan(struct api_model *m, struct vk_device *device)
 
 bool api_model_load(struct api_model *m)
 {
-    return model_weights_init(&m->weights, m->device, &m->layout, "weights") &&
+    return model_weights_init(&m->weights, m->device, &m->layout, MODEL_F32, "weights") &&
            model_weights_load(&m->weights, m->dir, "");
 }
 

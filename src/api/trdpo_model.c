@@ -19,7 +19,7 @@ enum trdpo_status trdpo_model_open(struct trdpo_device *device, const char *dir,
     *model = MEM_NEW(struct trdpo_model);
     struct api_model *m = &(*model)->model;
     bool ok = api_model_read(m, dir) && api_model_plan(m, device->vk) &&
-              api_check_memory(device->vk, model_weights_bytes(&m->layout), dir,
+              api_check_memory(device->vk, model_weights_bytes(&m->layout, MODEL_F32), dir,
                                "choose a smaller model") &&
               api_model_load(m);
     if (!ok) {

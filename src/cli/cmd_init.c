@@ -68,7 +68,7 @@ static bool run(struct cli *cli)
     struct model_layout layout = {0};
     struct model_weights weights = {0};
     bool ok = model_layout_init(&layout, &model, vk_max_span_bytes(device)) &&
-              model_weights_init(&weights, device, &layout, "weights") &&
+              model_weights_init(&weights, device, &layout, MODEL_F32, "weights") &&
               model_weights_randomize(&weights, (uint64_t)cli_int(&cli->args, "seed")) &&
               write_model(&weights, arch, tokenizer, output);
     char count[32];

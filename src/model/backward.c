@@ -21,31 +21,34 @@ static void linear_backward(struct vk_seq *s, const struct model_pass *p,
     op_linear_bwd_weight(s, &(struct op_linear_bwd_weight){
                                 .dw = grad->w, .dbias = grad->bias, .dy = dy, .x = x,
                                 .rows = b->tokens, .in = l->in, .out = l->out,
-                                .live = b->live_tokens});
+                                .live = b->live_tokens, .dw_type = grad->type});
     op_linear_bwd_input(s, &(struct op_linear_bwd_input){.dx = dx, .dy = dy, .w = l->w,
                                                          .rows = b->tokens, .in = l->in,
-                                                         .out = l->out, .live = b->live_tokens});
+                                                         .out = l->out, .live = b->live_tokens,
+                                                         .w_type = l->type});
 }
 
 // Makes the normalised rows again, as the weight gradient behind the norm needs them.
-static void norm_again(struct vk_seq *s, const struct model_pass *p, vk_addr x, vk_addr w)
+static void norm_again(struct vk_seq *s, const struct model_pass *p, vk_addr x, vk_addr w,
+                       enum op_type type)
 {
     op_rmsnorm_fwd(s, &(struct op_rmsnorm){.y = p->act->norm, .x = x, .w = w,
                                            .rows = p->batch->tokens, .cols = p->config->channels,
                                            .eps = p->config->norm_eps,
-                                           .live = p->batch->live_tokens});
+                                           .live = p->batch->live_tokens, .w_type = type});
 }
 
 // dx += gradient of the norm's input, from dnorm.
 static void norm_backward(struct vk_seq *s, const struct model_pass *p, vk_addr x, vk_addr rstd,
-                          vk_addr w, vk_addr dw)
+                          vk_addr w, vk_addr dw, enum op_type w_type, enum op_type dw_type)
 {
     const struct model_activations *a = p->act;
     op_rmsnorm_bwd(s, &(struct op_rmsnorm_bwd){.dx = a->dx, .dw = dw, .dy = a->dnorm, .x = x,
                                                .w = w, .rstd = rstd, .add = a->dx,
                                                .partial = a->partial, .rows = p->batch->tokens,
                                                .cols = p->config->channels,
-                                               .live = p->batch->live_tokens});
+                                               .live = p->batch->live_tokens, .w_type = w_type,
+                                               .dw_type = dw_type});
 }
 
 static void mlp_backward(struct vk_seq *s, const struct model_pass *p, const struct model_layer *w,
@@ -55,7 +58,8 @@ static void mlp_backward(struct vk_seq *s, const struct model_pass *p, const str
     const struct model_batch *b = p->batch;
     op_linear_bwd_input(s, &(struct op_linear_bwd_input){
                                .dx = a->dhidden, .dy = a->dx, .w = w->down.w, .rows = b->tokens,
-                               .in = w->down.in, .out = w->down.out, .live = b->live_tokens});
+                               .in = w->down.in, .out = w->down.out, .live = b->live_tokens,
+                               .w_type = w->down.type});
     op_swiglu_bwd(s, &(struct op_swiglu_bwd){.dgate_up = la->gate_up, .h = a->hidden,
                                              .dh = a->dhidden, .gate_up = la->gate_up,
                                              .rows = b->tokens, .cols = p->config->ffn,
@@ -63,10 +67,11 @@ static void mlp_backward(struct vk_seq *s, const struct model_pass *p, const str
     op_linear_bwd_weight(s, &(struct op_linear_bwd_weight){
                                 .dw = grad->down.w, .dbias = grad->down.bias, .dy = a->dx,
                                 .x = a->hidden, .rows = b->tokens, .in = w->down.in,
-                                .out = w->down.out, .live = b->live_tokens});
-    norm_again(s, p, la->mid, w->mlp_norm);
+                                .out = w->down.out, .live = b->live_tokens,
+                                .dw_type = grad->down.type});
+    norm_again(s, p, la->mid, w->mlp_norm, w->type);
     linear_backward(s, p, &w->gate_up, &grad->gate_up, a->dnorm, la->gate_up, a->norm);
-    norm_backward(s, p, la->mid, la->norm2_rstd, w->mlp_norm, grad->mlp_norm);
+    norm_backward(s, p, la->mid, la->norm2_rstd, w->mlp_norm, grad->mlp_norm, w->type, grad->type);
 }
 
 static void attention_backward(struct vk_seq *s, const struct model_pass *p,
@@ -94,9 +99,10 @@ static void attention_backward(struct vk_seq *s, const struct model_pass *p,
                                  .head_dim = c->head_dim, .stride = model_qkv_cols(c),
                                  .table_rows = p->rope_rows, .inverse = true,
                                  .live = b->live_tokens});
-    norm_again(s, p, la->x, w->attention_norm);
+    norm_again(s, p, la->x, w->attention_norm, w->type);
     linear_backward(s, p, &w->qkv, &grad->qkv, a->dnorm, a->dqkv, a->norm);
-    norm_backward(s, p, la->x, la->norm1_rstd, w->attention_norm, grad->attention_norm);
+    norm_backward(s, p, la->x, la->norm1_rstd, w->attention_norm, grad->attention_norm, w->type,
+                  grad->type);
 }
 
 void model_backward(struct vk_seq *s, const struct model_pass *p, const struct model_weights *w,
@@ -113,12 +119,14 @@ void model_backward(struct vk_seq *s, const struct model_pass *p, const struct m
                                          .targets = b->scored_target, .lse = a->lse,
                                          .logits = a->logits, .rows = b->scored,
                                          .cols = c->channels, .vocab = c->vocab,
-                                         .chunk_rows = a->chunk_rows, .live = b->live_scored});
+                                         .chunk_rows = a->chunk_rows, .live = b->live_scored,
+                                         .w_type = w->type, .dw_type = grad->type});
     op_rmsnorm_bwd(s, &(struct op_rmsnorm_bwd){.dx = a->dfinal_x, .dw = grad->final_norm,
                                                .dy = a->dfinal, .x = a->final_x,
                                                .w = w->final_norm, .rstd = a->final_rstd,
                                                .partial = a->partial, .rows = b->scored,
-                                               .cols = c->channels, .live = b->live_scored});
+                                               .cols = c->channels, .live = b->live_scored,
+                                               .w_type = w->type, .dw_type = grad->type});
     op_gather_rows_bwd(s, &(struct op_gather_bwd){.dx = a->dx, .dy = a->dfinal_x,
                                                   .first = b->slot_scored_first,
                                                   .list = b->slot_scored, .rows = b->tokens,
@@ -136,5 +144,5 @@ void model_backward(struct vk_seq *s, const struct model_pass *p, const struct m
                                            .unique_first = b->unique_first,
                                            .unique_slots = b->unique_slots, .unique = b->tokens,
                                            .cols = c->channels, .vocab = c->vocab,
-                                           .live = b->live_unique});
+                                           .live = b->live_unique, .dw_type = grad->type});
 }

@@ -11,12 +11,12 @@
 // clang-format off
 
 static void norm(struct vk_seq *s, const struct model_pass *p, vk_addr y, vk_addr rstd, vk_addr x,
-                 vk_addr w)
+                 vk_addr w, enum op_type type)
 {
     op_rmsnorm_fwd(s, &(struct op_rmsnorm){.y = y, .rstd = rstd, .x = x, .w = w,
                                            .rows = p->batch->tokens, .cols = p->config->channels,
                                            .eps = p->config->norm_eps,
-                                           .live = p->batch->live_tokens});
+                                           .live = p->batch->live_tokens, .w_type = type});
 }
 
 // y = x w^T + bias (+ add)
@@ -25,7 +25,7 @@ static void linear(struct vk_seq *s, const struct model_pass *p, const struct mo
 {
     op_linear_fwd(s, &(struct op_linear){.y = y, .x = x, .w = l->w, .bias = l->bias, .add = add,
                                          .rows = p->batch->tokens, .in = l->in, .out = l->out,
-                                         .live = p->batch->live_tokens});
+                                         .live = p->batch->live_tokens, .w_type = l->type});
 }
 
 void model_layer_inside(struct vk_seq *s, const struct model_pass *p, const struct model_layer *w,
@@ -37,7 +37,7 @@ void model_layer_inside(struct vk_seq *s, const struct model_pass *p, const stru
     uint32_t q_cols = c->heads * c->head_dim, kv_cols = c->kv_heads * c->head_dim;
     vk_addr k = a->qkv + sizeof(float) * q_cols, v = k + sizeof(float) * kv_cols;
 
-    norm(s, p, normed, a->norm1_rstd, a->x, w->attention_norm);
+    norm(s, p, normed, a->norm1_rstd, a->x, w->attention_norm, w->type);
     linear(s, p, &w->qkv, a->qkv, normed, 0);
     op_rope(s, &(struct op_rope){.x = a->qkv, .positions = b->positions, .table = p->rope_table,
                                  .rows = b->tokens, .heads = c->heads + c->kv_heads,
@@ -52,7 +52,7 @@ void model_layer_inside(struct vk_seq *s, const struct model_pass *p, const stru
                             .live = b->live_tokens});
     linear(s, p, &w->out, a->mid, a->att, a->x);
 
-    norm(s, p, normed, a->norm2_rstd, a->mid, w->mlp_norm);
+    norm(s, p, normed, a->norm2_rstd, a->mid, w->mlp_norm, w->type);
     linear(s, p, &w->gate_up, a->gate_up, normed, 0);
 }
 
@@ -77,7 +77,8 @@ void model_forward(struct vk_seq *s, const struct model_pass *p, const struct mo
     op_linear_use(s, &(struct op_linear_setup){.scratch = a->matmul, .scratch_bytes = a->matmul_bytes});
     op_embed_fwd(s, &(struct op_embed){.x = a->layer[0].x, .weight = w->embed, .ids = b->ids,
                                        .rows = b->tokens, .cols = c->channels,
-                                       .vocab = c->vocab, .live = b->live_tokens});
+                                       .vocab = c->vocab, .live = b->live_tokens,
+                                       .w_type = w->type});
     for (uint32_t l = 0; l < c->layers; l++)
         layer_forward(s, p, &w->layers[l], &a->layer[l],
                       l + 1 < c->layers ? a->layer[l + 1].x : a->x_last);
@@ -89,11 +90,12 @@ void model_forward(struct vk_seq *s, const struct model_pass *p, const struct mo
     op_rmsnorm_fwd(s, &(struct op_rmsnorm){.y = a->final_norm, .rstd = a->final_rstd,
                                            .x = a->final_x, .w = w->final_norm, .rows = b->scored,
                                            .cols = c->channels, .eps = c->norm_eps,
-                                           .live = b->live_scored});
+                                           .live = b->live_scored, .w_type = w->type});
     op_head_fwd(s, &(struct op_head){.x = a->final_norm, .w = w->head, .targets = b->scored_target,
                                      .logp = a->logp, .lse = a->lse, .entropy = a->entropy,
                                      .is_argmax = a->is_argmax, .collision = a->collision,
                                      .logits = a->logits,
                                      .rows = b->scored, .cols = c->channels, .vocab = c->vocab,
-                                     .chunk_rows = a->chunk_rows, .live = b->live_scored});
+                                     .chunk_rows = a->chunk_rows, .live = b->live_scored,
+                                     .w_type = w->type});
 }

@@ -121,10 +121,11 @@ static void linear(struct vk_seq *s, const struct pass *p, const struct model_li
                                          .rows = p->rows,
                                          .in = l->in,
                                          .out = l->out,
-                                         .live = live_tokens(p)});
+                                         .live = live_tokens(p),
+                                         .w_type = l->type});
 }
 
-static void norm(struct vk_seq *s, const struct pass *p, vk_addr w)
+static void norm(struct vk_seq *s, const struct pass *p, vk_addr w, enum op_type type)
 {
     op_rmsnorm_fwd(s, &(struct op_rmsnorm){.y = p->g->norm,
                                            .x = p->g->x,
@@ -132,7 +133,8 @@ static void norm(struct vk_seq *s, const struct pass *p, vk_addr w)
                                            .rows = p->rows,
                                            .cols = p->g->config->channels,
                                            .eps = p->g->config->norm_eps,
-                                           .live = live_tokens(p)});
+                                           .live = live_tokens(p),
+                                           .w_type = type});
 }
 
 static void attention(struct vk_seq *s, const struct pass *p, uint32_t layer)
@@ -199,13 +201,14 @@ static void record_pass(struct vk_seq *s, void *ctx)
                                        .rows = p->rows,
                                        .cols = c->channels,
                                        .vocab = c->vocab,
-                                       .live = live_tokens(p)});
+                                       .live = live_tokens(p),
+                                       .w_type = w->type});
     for (uint32_t l = 0; l < c->layers; l++) {
-        norm(s, p, w->layers[l].attention_norm);
+        norm(s, p, w->layers[l].attention_norm, w->type);
         linear(s, p, &w->layers[l].qkv, g->qkv, g->norm, 0);
         attention(s, p, l);
         linear(s, p, &w->layers[l].out, g->x, g->att, g->x);
-        norm(s, p, w->layers[l].mlp_norm);
+        norm(s, p, w->layers[l].mlp_norm, w->type);
         linear(s, p, &w->layers[l].gate_up, g->gate_up, g->norm, 0);
         op_swiglu_fwd(s, &(struct op_swiglu){.h = g->hidden,
                                              .gate_up = g->gate_up,
@@ -227,14 +230,16 @@ static void record_pass(struct vk_seq *s, void *ctx)
                                            .rows = g->sequences,
                                            .cols = c->channels,
                                            .eps = c->norm_eps,
-                                           .live = live_wanted});
+                                           .live = live_wanted,
+                                           .w_type = w->type});
     op_linear_fwd(s, &(struct op_linear){.y = g->logits,
                                          .x = g->last_norm,
                                          .w = w->head,
                                          .rows = g->sequences,
                                          .in = c->channels,
                                          .out = c->vocab,
-                                         .live = live_wanted});
+                                         .live = live_wanted,
+                                         .w_type = w->type});
 }
 
 // ---- set-up ----

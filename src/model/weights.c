@@ -14,36 +14,42 @@
 // Floats converted at a time between file and device.
 #define CHUNK ((uint64_t)1 << 21)
 
+uint32_t model_storage_bytes(enum model_storage storage)
+{
+    return storage == MODEL_BF16 ? 2 : 4;
+}
+
+enum op_type model_storage_type(enum model_storage storage)
+{
+    return storage == MODEL_F32 ? OP_F32 : OP_BF16;
+}
+
+static vk_addr address_in(const struct model_weights *w, const struct vk_arena *arena,
+                          uint64_t offset)
+{
+    uint64_t span = w->layout->span_elements;
+    return arena->spans[offset / span].addr + offset % span * op_type_bytes(w->type);
+}
+
 static vk_addr address(const struct model_weights *w, uint64_t offset)
 {
-    if (offset == MODEL_ABSENT) return 0;
-    uint64_t span = w->layout->span_elements;
-    return w->arena.spans[offset / span].addr + offset % span * sizeof(float);
+    return offset == MODEL_ABSENT ? 0 : address_in(w, &w->arena, offset);
 }
 
 static struct model_linear linear(const struct model_weights *w, uint64_t matrix, uint64_t bias,
                                   uint32_t in, uint32_t out)
 {
-    return (struct model_linear){address(w, matrix), address(w, bias), in, out};
+    return (struct model_linear){address(w, matrix), address(w, bias), in, out, w->type};
 }
 
-uint64_t model_weights_bytes(const struct model_layout *layout)
+uint64_t model_weights_bytes(const struct model_layout *layout, enum model_storage storage)
 {
-    return layout->elements * sizeof(float);
+    return layout->elements * model_storage_bytes(storage);
 }
 
-bool model_weights_init(struct model_weights *w, struct vk_device *device,
-                        const struct model_layout *layout, const char *name)
+static void set_addresses(struct model_weights *w)
 {
-    *w = (struct model_weights){.layout = layout};
-    if (!vk_arena_init(&w->arena, device,
-                       &(struct vk_arena_params){
-                           .name = name,
-                           .bytes = model_weights_bytes(layout),
-                           .span_bytes = layout->span_elements * sizeof(float),
-                       }))
-        return false;
-    w->arena.used = w->arena.peak = model_weights_bytes(layout); // the layout has placed everything
+    const struct model_layout *layout = w->layout;
     const struct model_config *c = &layout->config;
     w->embed = address(w, layout->embed);
     w->final_norm = address(w, layout->final_norm);
@@ -54,21 +60,118 @@ bool model_weights_init(struct model_weights *w, struct vk_device *device,
         w->layers[i] = (struct model_layer){
             .attention_norm = address(w, o->attention_norm),
             .mlp_norm = address(w, o->mlp_norm),
+            .type = w->type,
             .qkv = linear(w, o->qkv, o->qkv_bias, c->channels, model_qkv_cols(c)),
             .out = linear(w, o->out, o->out_bias, c->heads * c->head_dim, c->channels),
             .gate_up = linear(w, o->gate_up, o->gate_up_bias, c->channels, 2 * c->ffn),
             .down = linear(w, o->down, o->down_bias, c->ffn, c->channels),
         };
     }
+}
+
+static bool init_arena(const struct model_weights *w, struct vk_arena *arena,
+                       struct vk_device *device, const char *name)
+{
+    uint64_t element = op_type_bytes(w->type);
+    if (!vk_arena_init(arena, device,
+                       &(struct vk_arena_params){
+                           .name = name,
+                           .bytes = w->layout->elements * element,
+                           .span_bytes = w->layout->span_elements * element,
+                       }))
+        return false;
+    arena->used = arena->peak = w->layout->elements * element; // the layout has placed everything
+    return true;
+}
+
+static void begin(struct model_weights *w, const struct model_layout *layout,
+                  enum model_storage storage)
+{
+    *w = (struct model_weights){
+        .storage = storage, .type = model_storage_type(storage), .layout = layout};
+}
+
+bool model_weights_init(struct model_weights *w, struct vk_device *device,
+                        const struct model_layout *layout, enum model_storage storage,
+                        const char *name)
+{
+    begin(w, layout, storage);
+    if (!init_arena(w, &w->arena, device, name) ||
+        (storage == MODEL_MASTER && !init_arena(w, &w->lower, device, name)))
+        return false;
+    set_addresses(w);
+    return true;
+}
+
+bool model_weights_init_within(struct model_weights *w, const struct model_weights *of,
+                               enum model_storage storage)
+{
+    CHECK(of->storage == MODEL_F32);
+    begin(w, of->layout, storage);
+    uint64_t share = op_type_bytes(w->type);
+    if (!vk_arena_init_within(&w->arena, &of->arena, 4, 0, share) ||
+        (storage == MODEL_MASTER && !vk_arena_init_within(&w->lower, &of->arena, 4, 2, 2)))
+        return false;
+    set_addresses(w);
     return true;
 }
 
 void model_weights_finish(struct model_weights *w)
 {
     vk_arena_finish(&w->arena);
+    vk_arena_finish(&w->lower);
     mem_free(w->layers);
     *w = (struct model_weights){0};
 }
+
+// ---- values ----
+
+// `count` values from element `offset` on, of one span; as many as one tensor has.
+static bool put(const struct model_weights *w, uint64_t offset, const float *values, uint64_t count)
+{
+    struct vk_device *d = w->arena.device;
+    vk_addr at = address(w, offset);
+    if (w->storage == MODEL_F32) return vk_write(d, at, values, count * sizeof(float));
+    uint16_t *upper = MEM_ARRAY(uint16_t, count), *lower = NULL;
+    if (w->storage == MODEL_BF16) {
+        dtype_encode(upper, values, DTYPE_BF16, count);
+    } else {
+        lower = MEM_ARRAY(uint16_t, count);
+        for (uint64_t i = 0; i < count; i++) { // as shaders/arena_types.glsl has it
+            uint32_t bits;
+            memcpy(&bits, &values[i], sizeof bits);
+            upper[i] = (uint16_t)((bits + 0x8000u) >> 16);
+            lower[i] = (uint16_t)bits;
+        }
+    }
+    bool ok = vk_write(d, at, upper, count * 2) &&
+              (!lower || vk_write(d, address_in(w, &w->lower, offset), lower, count * 2));
+    mem_free(upper);
+    mem_free(lower);
+    return ok;
+}
+
+static bool get(const struct model_weights *w, uint64_t offset, float *values, uint64_t count)
+{
+    struct vk_device *d = w->arena.device;
+    vk_addr at = address(w, offset);
+    if (w->storage == MODEL_F32) return vk_read(d, at, values, count * sizeof(float));
+    bool master = w->storage == MODEL_MASTER;
+    uint16_t *upper = MEM_ARRAY(uint16_t, count);
+    uint16_t *lower = master ? MEM_ARRAY(uint16_t, count) : NULL;
+    bool ok = vk_read(d, at, upper, count * 2) &&
+              (!master || vk_read(d, address_in(w, &w->lower, offset), lower, count * 2));
+    for (uint64_t i = 0; ok && i < count; i++) {
+        uint32_t bits = (uint32_t)upper[i] << 16;
+        if (master) bits += (uint32_t)(int32_t)(int16_t)lower[i];
+        memcpy(&values[i], &bits, sizeof bits);
+    }
+    mem_free(upper);
+    mem_free(lower);
+    return ok;
+}
+
+// ---- files ----
 
 static bool check_finite(const struct hf_tensor *source, const float *values, uint64_t count,
                          uint64_t first)
@@ -116,8 +219,7 @@ static bool load_tensor(struct model_weights *w, const struct model_tensor *t,
         uint64_t count = t->count - first < CHUNK ? t->count - first : CHUNK;
         dtype_decode(chunk, (const char *)source->data + first * element, source->dtype, count);
         if (!check_finite(source, chunk, count, first)) return false;
-        if (!vk_write(w->arena.device, address(w, t->offset + first), chunk, count * sizeof(float)))
-            return false;
+        if (!put(w, t->offset + first, chunk, count)) return false;
     }
     return true;
 }
@@ -170,9 +272,7 @@ static bool save_tensor(const struct model_weights *w, const struct model_tensor
 {
     for (uint64_t first = 0; first < t->count; first += CHUNK) {
         uint64_t count = t->count - first < CHUNK ? t->count - first : CHUNK;
-        if (!vk_read(w->arena.device, address(w, t->offset + first), chunk,
-                     count * sizeof(float)) ||
-            !hf_writer_put(writer, chunk, count))
+        if (!get(w, t->offset + first, chunk, count) || !hf_writer_put(writer, chunk, count))
             return false;
     }
     return true;
@@ -243,17 +343,24 @@ struct copy_arenas {
     const struct model_weights *to, *from;
 };
 
+static void copy_spans(struct vk_seq *s, const struct vk_arena *to, const struct vk_arena *from)
+{
+    for (uint32_t i = 0; i < to->span_count; i++) {
+        uint64_t bytes = to->spans[i].bytes, have = from->spans[i].bytes;
+        vk_copy(s, to->spans[i].addr, from->spans[i].addr, bytes < have ? bytes : have);
+    }
+}
+
 static void record_copy(struct vk_seq *s, void *ctx)
 {
     const struct copy_arenas *c = ctx;
-    for (uint32_t i = 0; i < c->to->arena.span_count; i++)
-        vk_copy(s, c->to->arena.spans[i].addr, c->from->arena.spans[i].addr,
-                c->to->arena.spans[i].bytes);
+    copy_spans(s, &c->to->arena, &c->from->arena);
+    copy_spans(s, &c->to->lower, &c->from->lower);
 }
 
 bool model_weights_copy(struct model_weights *to, const struct model_weights *from)
 {
-    CHECK(to->layout->elements == from->layout->elements &&
+    CHECK(to->layout->elements == from->layout->elements && to->storage == from->storage &&
           to->arena.span_count == from->arena.span_count);
     struct copy_arenas c = {to, from};
     return vk_run_once(to->arena.device, "copy weights", record_copy, &c);
@@ -261,10 +368,16 @@ bool model_weights_copy(struct model_weights *to, const struct model_weights *fr
 
 bool model_weights_read(const struct model_weights *w, const struct model_tensor *t, float *values)
 {
-    return vk_read(w->arena.device, address(w, t->offset), values, t->count * sizeof(float));
+    return get(w, t->offset, values, t->count);
 }
 
 bool model_weights_write(struct model_weights *w, const struct model_tensor *t, const float *values)
 {
-    return vk_write(w->arena.device, address(w, t->offset), values, t->count * sizeof(float));
+    return put(w, t->offset, values, t->count);
+}
+
+struct op_arena model_weights_op(const struct model_weights *w)
+{
+    if (w->storage == MODEL_F32) return op_arena_of(&w->arena);
+    return op_half_arena_of(&w->arena, w->storage == MODEL_MASTER ? &w->lower : NULL);
 }

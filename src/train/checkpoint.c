@@ -251,8 +251,10 @@ static bool load_weights(struct train_run *run, const char *dir)
                      : model_weights_load(&run->m, optimizer, "exp_avg.") &&
                            model_weights_load(&run->v, optimizer, "exp_avg_sq."));
     if (run->has_ref)
-        ok = ok && model_weights_load(run->offloaded ? &run->grad : &run->ref, reference, "") &&
-             (!run->offloaded || train_offload_keep(&run->offload));
+        ok =
+            ok &&
+            model_weights_load(run->offloaded ? &run->offload.visitor : &run->ref, reference, "") &&
+            (!run->offloaded || train_offload_keep(&run->offload));
     if (run->config->method != TRAIN_SFT)
         ok = ok && train_scores_load(&run->start_train, run->train.rows.count, &run->start_eval,
                                      run->eval.rows.count, scores);

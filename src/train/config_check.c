@@ -144,6 +144,22 @@ static bool check_evaluation(const struct train_config *c)
     return check_best_metric(c);
 }
 
+// ---- precision ----
+
+static bool check_precision(const struct train_config *c)
+{
+    if (c->bf16 && c->dtype == TRAIN_DTYPE_FP32)
+        return err_user("bf16: true means dtype: bf16, but dtype is fp32: leave one of them out");
+    if (c->gradient_dtype != TRAIN_GRADIENT_BF16) return true;
+    if (c->dtype != TRAIN_DTYPE_BF16)
+        return err_user(
+            "gradient_dtype: bf16 goes with dtype: bf16: set that too, or leave it out");
+    if (c->ref_offload == TRAIN_OFFLOAD_ON)
+        return err_user("gradient_dtype: bf16 leaves no room for the reference of ref_offload: on, "
+                        "which stands in the gradient's place: leave one of them out");
+    return true;
+}
+
 // ---- files ----
 
 static bool check_files(const struct train_config *c)
@@ -203,8 +219,8 @@ bool train_config_check(struct train_config *c)
         return err_user("num_train_epochs: must be above 0 where max_steps is not set");
     if (c->max_steps == 0)
         return err_user("max_steps: 0 steps train nothing: give 1 or more, or -1");
-    if (!check_files(c) || !train_config_check_loss(c) || !check_schedule(c) ||
-        !check_evaluation(c))
+    if (!check_files(c) || !train_config_check_loss(c) || !check_precision(c) ||
+        !check_schedule(c) || !check_evaluation(c))
         return false;
     warn(c);
     return true;

@@ -47,6 +47,8 @@
     "linear|cosine|constant|constant_with_warmup|cosine_with_min_lr|warmup_stable_decay"
 // In the order of enum train_optim; then other names, as in train_config_resolve().
 #define OPTIMISERS "adamw|adamw_8bit|adamw_torch|adamw_torch_fused|adamw_bnb_8bit"
+// In the order of enum train_dtype; then other names.
+#define DTYPES "auto|fp32|bf16|float32|bfloat16"
 #define CURVES "linear|cosine|1-sqrt"
 
 // One line a key.
@@ -98,6 +100,9 @@ const struct train_key train_keys[] = {
     CHOICE(decay_type, "cosine", CURVES, "warmup_stable_decay: course of the decay", TRL),
     NUMBER(min_lr_ratio, "0", 0, 1, "warmup_stable_decay: lowest rate as a share of learning_rate", TRL),
     NUMBER(num_cycles, "0.5", 0, 1e6, "cosine schedules: waves; 0.5 goes down once", TRL),
+    CHOICE(dtype, "auto", DTYPES, "weights in memory: bf16 that forward and backward read, with the rest of an fp32 kept apart for the optimiser, or fp32; auto: fp32", TRL),
+    CHOICE(gradient_dtype, "fp32", "fp32|bf16", "gradient in memory; bf16 goes with dtype: bf16", OURS),
+    FLAG(bf16, "false", "TRL's name for dtype: bf16", TRL),
     CHOICE(optim, "adamw", OPTIMISERS, "AdamW with its moments in fp32, or in 8 bits; the longer names are others' for these", TRL),
     NUMBER(adam_beta1, "0.9", 0, 0.9999999, "decay of AdamW's first moment", TRL),
     NUMBER(adam_beta2, "0.999", 0, 0.9999999, "decay of AdamW's second moment", TRL),
@@ -136,7 +141,7 @@ static const struct {
     {"model_name_or_path", "Model and data"},
     {"num_train_epochs", "Steps and batches"},
     {"learning_rate", "Learning rate"},
-    {"optim", "Optimiser"},
+    {"dtype", "Precision and optimiser"},
     {"eval_dataset_name", "Evaluation"},
     {"logging_steps", "Logging and checkpoints"},
 };
@@ -151,10 +156,8 @@ const char *train_key_heading(const struct train_key *key)
 // Keys a TRL user may carry along: accepted at a value that asks for what this program does anyway
 // ("*": at any, as they say how to do what another key, refused here, would ask for).
 static const struct train_foreign_key foreign_keys[] = {
-    {"dtype", "auto|fp32|float32", "this version trains in fp32"},
-    {"torch_dtype", "auto|fp32|float32", "this version trains in fp32"},
-    {"bf16", "false", "this version trains in fp32"},
-    {"fp16", "false", "this version trains in fp32"},
+    {"torch_dtype", "auto", "give dtype"},
+    {"fp16", "false", "set dtype: bf16"},
     {"use_peft", "false", "this version trains all weights"},
     {"lora_r", "*", NULL},
     {"lora_alpha", "*", NULL},

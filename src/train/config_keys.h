@@ -15,6 +15,10 @@
 #define TRAIN_ADAMW_TORCH_FUSED 3
 #define TRAIN_ADAMW_BNB_8BIT 4
 
+// The same of `dtype`, behind enum train_dtype.
+#define TRAIN_DTYPE_FLOAT32 3
+#define TRAIN_DTYPE_BFLOAT16 4
+
 struct train_foreign_key {
     const char *name;
     const char *accepted; // "a|b", or "*"

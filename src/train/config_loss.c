@@ -23,6 +23,9 @@ void train_config_resolve(struct train_config *c)
         c->loss_type[0] = PREF_SIMPO;
         c->cpo_alpha = 0;
     }
+    if (c->dtype == TRAIN_DTYPE_FLOAT32) c->dtype = TRAIN_DTYPE_FP32;
+    if (c->dtype == TRAIN_DTYPE_BFLOAT16 || (c->bf16 && c->dtype == TRAIN_DTYPE_AUTO))
+        c->dtype = TRAIN_DTYPE_BF16;
     if (c->optim == TRAIN_ADAMW_TORCH || c->optim == TRAIN_ADAMW_TORCH_FUSED)
         c->optim = TRAIN_ADAMW;
     if (c->optim == TRAIN_ADAMW_BNB_8BIT) c->optim = TRAIN_ADAMW_8BIT;

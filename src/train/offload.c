@@ -13,17 +13,21 @@ static void record_clear(struct vk_seq *s, void *ctx)
     vk_group_end(s);
 }
 
-void train_offload_init(struct train_offloaded *o, struct model_weights *gradient)
+bool train_offload_init(struct train_offloaded *o, struct model_weights *gradient,
+                        enum model_storage storage)
 {
     *o = (struct train_offloaded){.arena = gradient};
+    if (!model_weights_init_within(&o->visitor, gradient, storage)) return false;
     o->home = mem_calloc(gradient->layout->elements, sizeof(float));
     o->clear = vk_seq_create(gradient->arena.device, "gradient cleared", record_clear, o);
+    return true;
 }
 
 void train_offload_finish(struct train_offloaded *o)
 {
     vk_seq_destroy(o->clear);
     mem_free(o->home);
+    model_weights_finish(&o->visitor);
     *o = (struct train_offloaded){0};
 }
 

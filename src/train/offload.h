@@ -1,8 +1,8 @@
 // A reference that lives in host memory and visits the device.
 //
-// Between optimiser steps the gradient is all zeros and nobody's: its arena then holds the
-// reference, for scoring, evaluation, updates and checkpoints. So a run needs no device memory for
-// the reference, as long as it scores the rows of many steps at one visit.
+// Between optimiser steps the gradient is all zeros and nobody's: its arena, of fp32, then holds
+// the reference, for scoring, evaluation, updates and checkpoints. So a run needs no device memory
+// for the reference, as long as it scores the rows of many steps at one visit.
 #ifndef TRDPO_TRAIN_OFFLOAD_H
 #define TRDPO_TRAIN_OFFLOAD_H
 
@@ -10,14 +10,16 @@
 #include "vk/sequence.h"
 
 struct train_offloaded {
-    struct model_weights *arena; // the gradient's
-    float *home;                 // the reference in host memory, the bits of the arena
-    bool here;                   // the arena holds the reference
-    struct vk_seq *clear;        // fills the arena with zeros
+    struct model_weights visitor; // the reference where it stands when it is there
+    struct model_weights *arena;  // the gradient's
+    float *home;                  // the reference in host memory, the bits of the arena
+    bool here;                    // the arena holds the reference
+    struct vk_seq *clear;         // fills the arena with zeros
 };
 
-// `gradient` is zero, and outlives this.
-void train_offload_init(struct train_offloaded *o, struct model_weights *gradient);
+// `gradient` is zero, and outlives this. `storage` is the reference's.
+bool train_offload_init(struct train_offloaded *o, struct model_weights *gradient,
+                        enum model_storage storage);
 void train_offload_finish(struct train_offloaded *o); // accepts a zeroed struct
 
 // The reference into the gradient's arena, which is zero; nothing to do where it is there. Blocks

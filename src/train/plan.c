@@ -21,7 +21,9 @@ static bool refuse(const struct train_run *run, uint64_t total, uint64_t availab
         str_bytes(act, activations), (long long)run->config->max_length,
         run->config->token_budget ? " or token_budget" : "",
         run->recompute ? "" : ", set gradient_checkpointing: on",
-        run->has_ref && !run->offloaded ? ", set ref_offload: on" : "",
+        run->has_ref && !run->offloaded && run->precision.gradient == MODEL_F32
+            ? ", set ref_offload: on"
+            : "",
         run->config->optim == TRAIN_ADAMW ? ", set optim: adamw_8bit" : "",
         run->generation.prompts.ids.count ? ", shorten eval_prompts" : "");
 }
@@ -38,7 +40,7 @@ static bool visits_pay(const struct train_run *run)
 
 static bool may_offload(const struct train_plan_needs *n, bool offload)
 {
-    if (!n->reference) return !offload;
+    if (!n->reference || n->homeless) return !offload;
     if (n->ref_offload == TRAIN_OFFLOAD_AUTO) return !offload || n->visits_pay;
     return offload == (n->ref_offload == TRAIN_OFFLOAD_ON);
 }
@@ -107,15 +109,18 @@ static void tell(const struct train_run *run, uint64_t weights, uint64_t kept)
 
 bool train_plan_check(struct train_run *run)
 {
-    uint64_t weights = model_weights_bytes(&run->layout), activations[2], step_data, generation;
+    const struct train_precision *p = &run->precision;
+    uint64_t weights = model_weights_bytes(&run->layout, p->weights);
+    uint64_t moment = model_weights_bytes(&run->layout, MODEL_F32);
+    uint64_t activations[2], step_data, generation;
     if (!measure(run, activations, &step_data) ||
         !train_generation_bytes(&run->generation, &run->layout, run->device, &generation))
         return false;
     uint64_t moments =
-        run->config->optim == TRAIN_ADAMW_8BIT ? train_codes_bytes(&run->layout) : 2 * weights;
+        run->config->optim == TRAIN_ADAMW_8BIT ? train_codes_bytes(&run->layout) : 2 * moment;
     struct entry entries[] = {
         {"policy", weights},
-        {"gradient", weights},
+        {"gradient", model_weights_bytes(&run->layout, p->gradient)},
         {"AdamW moments", moments},
         {"reference", run->has_ref ? weights : 0},
         {"activations", activations[0]},
@@ -128,6 +133,7 @@ bool train_plan_check(struct train_run *run)
     struct train_plan_choice choice = train_plan_choose(&(struct train_plan_needs){
         .total = sum(entries, count),
         .reference = entries[3].bytes,
+        .homeless = p->gradient != MODEL_F32,
         .kept = kept,
         .available = available,
         .ref_offload = run->config->ref_offload,
@@ -147,9 +153,10 @@ bool train_plan_check(struct train_run *run)
                         str_bytes(bytes, entries[i].bytes));
     }
     char all[32], free_bytes[32];
-    log_info("memory: %s of %s: %s; %.2f bytes a parameter before activations",
+    log_info("memory: %s of %s: %s; %.2f bytes a parameter before activations (%s)",
              str_bytes(all, total), str_bytes(free_bytes, available), str_text(&line),
-             (double)sum(entries, OF_WEIGHTS) / (double)run->layout.parameters);
+             (double)sum(entries, OF_WEIGHTS) / (double)run->layout.parameters,
+             train_precision_text(p));
     str_finish(&line);
     tell(run, weights, kept);
     return total <= available || refuse(run, total, available, entries[4].bytes);

@@ -8,6 +8,7 @@
 #include "train/config.h"
 #include "train/generation.h"
 #include "train/metrics.h"
+#include "train/precision.h"
 #include "train/schedule.h"
 #include "train/scores.h"
 #include "train/stepper.h"
@@ -37,6 +38,7 @@ struct train_run {
     struct model_weights policy, ref, grad;
     struct model_weights m, v; // AdamW's moments; with optim: adamw_8bit they are
     struct train_codes codes;  // these
+    struct train_precision precision;
     bool has_ref;
     bool recompute;                 // gradient checkpointing
     bool offloaded;                 // the reference visits the device; `ref` is empty
@@ -83,6 +85,7 @@ uint32_t train_run_rows(struct train_run *run, int64_t step, const uint32_t **ro
 struct train_plan_needs {
     uint64_t total;     // with nothing done
     uint64_t reference; // less where it only visits the device; 0: the method has none
+    bool homeless;      // the gradient has no room for its visits
     uint64_t kept;      // less with gradient checkpointing
     uint64_t available;
     int64_t ref_offload, gradient_checkpointing; // the keys

@@ -171,7 +171,7 @@ static void record_adamw_8bit(struct vk_seq *s, const struct train_stepper *st,
                               struct op_arena grad)
 {
     const struct train_config *c = st->p.config;
-    op_adamw_8bit(s, &(struct op_adamw_8bit){.weight = op_arena_of(&st->p.policy->arena),
+    op_adamw_8bit(s, &(struct op_adamw_8bit){.weight = model_weights_op(st->p.policy),
                                              .grad = grad,
                                              .m = op_code_arena_of(&st->p.codes->m),
                                              .v = op_code_arena_of(&st->p.codes->v),
@@ -189,7 +189,7 @@ static void record_optimise(struct vk_seq *s, void *ctx)
 {
     struct train_stepper *st = ctx;
     const struct train_config *c = st->p.config;
-    struct op_arena grad = op_arena_of(&st->p.grad->arena);
+    struct op_arena grad = model_weights_op(st->p.grad);
     op_grad_norm(s, &(struct op_grad_norm){.grad = grad,
                                            .results = st->results,
                                            .partial = st->partial,
@@ -197,10 +197,10 @@ static void record_optimise(struct vk_seq *s, void *ctx)
     if (st->p.codes)
         record_adamw_8bit(s, st, grad);
     else
-        op_adamw(s, &(struct op_adamw){.weight = op_arena_of(&st->p.policy->arena),
+        op_adamw(s, &(struct op_adamw){.weight = model_weights_op(st->p.policy),
                                        .grad = grad,
-                                       .m = op_arena_of(&st->p.m->arena),
-                                       .v = op_arena_of(&st->p.v->arena),
+                                       .m = model_weights_op(st->p.m),
+                                       .v = model_weights_op(st->p.v),
                                        .step = st->values,
                                        .results = st->results,
                                        .decay = st->decay,
@@ -213,8 +213,8 @@ static void record_optimise(struct vk_seq *s, void *ctx)
 static void record_ref_update(struct vk_seq *s, void *ctx)
 {
     struct train_stepper *st = ctx;
-    op_ref_update(s, &(struct op_ref_update){.ref = op_arena_of(&st->p.ref->arena),
-                                             .policy = op_arena_of(&st->p.policy->arena),
+    op_ref_update(s, &(struct op_ref_update){.ref = model_weights_op(st->p.ref),
+                                             .policy = model_weights_op(st->p.policy),
                                              .results = st->results,
                                              .alpha = (float)st->p.config->ref_model_mixup_alpha});
 }

@@ -148,14 +148,14 @@ static bool make_weights(struct train_run *run)
 {
     struct vk_device *d = run->device;
     const struct model_layout *layout = &run->layout;
-    return model_weights_init(&run->policy, d, layout, "policy") &&
+    return model_weights_init(&run->policy, d, layout, run->precision.weights, "policy") &&
            (!run->has_ref || run->offloaded ||
-            model_weights_init(&run->ref, d, layout, "reference")) &&
-           model_weights_init(&run->grad, d, layout, "gradient") &&
+            model_weights_init(&run->ref, d, layout, run->precision.weights, "reference")) &&
+           model_weights_init(&run->grad, d, layout, run->precision.gradient, "gradient") &&
            (run->config->optim == TRAIN_ADAMW_8BIT
                 ? train_codes_init(&run->codes, d, layout)
-                : model_weights_init(&run->m, d, layout, "first moment") &&
-                      model_weights_init(&run->v, d, layout, "second moment"));
+                : model_weights_init(&run->m, d, layout, MODEL_F32, "first moment") &&
+                      model_weights_init(&run->v, d, layout, MODEL_F32, "second moment"));
 }
 
 static bool load_start(struct train_run *run)
@@ -163,7 +163,7 @@ static bool load_start(struct train_run *run)
     const struct train_config *c = run->config;
     if (!model_weights_load(&run->policy, c->model_name_or_path, "")) return false;
     if (!run->has_ref) return true;
-    struct model_weights *ref = run->offloaded ? &run->grad : &run->ref;
+    struct model_weights *ref = run->offloaded ? &run->offload.visitor : &run->ref;
     return (c->ref_model_name_or_path ? model_weights_load(ref, c->ref_model_name_or_path, "")
                                       : model_weights_copy(ref, &run->policy)) &&
            (!run->offloaded || train_offload_keep(&run->offload));
@@ -172,7 +172,7 @@ static bool load_start(struct train_run *run)
 struct model_weights *train_run_reference(struct train_run *run)
 {
     if (!run->offloaded) return &run->ref;
-    return train_offload_bring(&run->offload) ? &run->grad : NULL;
+    return train_offload_bring(&run->offload) ? &run->offload.visitor : NULL;
 }
 
 // Scores the rows that this run will see under the start, which the policy still is.
@@ -215,7 +215,7 @@ struct train_stepper_params train_run_stepper_params(struct train_run *run)
                                          .layout = &run->layout,
                                          .policy = &run->policy,
                                          .ref = !run->has_ref    ? NULL
-                                                : run->offloaded ? &run->grad
+                                                : run->offloaded ? &run->offload.visitor
                                                                  : &run->ref,
                                          .offload = run->offloaded ? &run->offload : NULL,
                                          .grad = &run->grad,
@@ -241,9 +241,11 @@ bool train_run_init(struct train_run *run, const struct train_config *config,
     if (!run->device) return false;
     struct model_config model = model_config_from_hf(&run->hf);
     if (!model_layout_init(&run->layout, &model, vk_max_span_bytes(run->device)) ||
-        !train_plan_check(run) || !make_weights(run))
+        !train_precision_choose(config, run->device, &run->precision) || !train_plan_check(run) ||
+        !make_weights(run))
         return false;
-    if (run->offloaded) train_offload_init(&run->offload, &run->grad);
+    if (run->offloaded && !train_offload_init(&run->offload, &run->grad, run->precision.weights))
+        return false;
     run->order = MEM_ARRAY(uint32_t, run->train.rows.count);
     struct train_stepper_params params = train_run_stepper_params(run);
     run->stepper = train_stepper_create(&params);

@@ -184,6 +184,7 @@ static void fill_caps(VkInstance instance, VkPhysicalDevice handle, struct vk_ca
         .max_allocation_bytes = p.vulkan11.maxMemoryAllocationSize,
         .timestamp_ns = limits->timestampComputeAndGraphics ? limits->timestampPeriod : 0.0f,
         .fp16 = p.has12.shaderFloat16 && p.has11.storageBuffer16BitAccess,
+        .storage16 = p.has11.storageBuffer16BitAccess,
         .bf16 = has_extension(handle, "VK_KHR_shader_bfloat16"),
         .int64 = p.features.features.shaderInt64,
         .subgroup_ballot = p.vulkan11.subgroupSupportedOperations & VK_SUBGROUP_FEATURE_BALLOT_BIT,

@@ -38,6 +38,7 @@ struct vk_caps {
     bool host_visible;             // device memory can be mapped (CPU and integrated devices)
     float timestamp_ns;            // nanoseconds of a timestamp tick; 0: no timestamps
     bool fp16, bf16, int64, coopmat, coopmat2; // probed features (storage and arithmetic)
+    bool storage16;                            // 16-bit values in buffers
     bool subgroup_ballot;                      // subgroupBroadcast and the like
     // By the type of the factors. Known only where the build has kernels for such matrices, which
     // come with VK_TIER_COOPMAT (fp16).

@@ -237,16 +237,15 @@ uint64_t vk_max_span_bytes(const struct vk_device *device)
 
 // ---- arenas ----
 
-static bool fill_table(struct vk_arena *a)
+// Writes the table of spans to `offset` in a block.
+static bool fill_table(struct vk_arena *a, struct vk_block *block, uint64_t offset)
 {
-    struct vk_block *first = a->spans[0].block;
     uint64_t *addresses = MEM_ARRAY(uint64_t, a->span_count);
     for (uint32_t i = 0; i < a->span_count; i++)
         addresses[i] = a->spans[i].addr;
-    uint64_t offset = first->bytes + VK_PADDING;
-    a->table = first->addr + offset;
+    a->table = block->addr + offset;
     bool ok =
-        vk_write_block(a->device, first, offset, addresses, a->span_count * sizeof *addresses);
+        vk_write_block(a->device, block, offset, addresses, a->span_count * sizeof *addresses);
     mem_free(addresses);
     return ok;
 }
@@ -288,8 +287,38 @@ bool vk_arena_init(struct vk_arena *arena, struct vk_device *device,
             (struct vk_span){.addr = b->addr, .bytes = b->bytes, .host = b->host, .block = b};
         arena->span_count++;
     }
-    ok = ok && fill_table(arena);
+    if (ok) {
+        struct vk_block *first = arena->spans[0].block;
+        ok = fill_table(arena, first, first->bytes + VK_PADDING);
+    }
     mem_free(what);
+    if (!ok) vk_arena_finish(arena);
+    return ok;
+}
+
+bool vk_arena_init_within(struct vk_arena *arena, const struct vk_arena *of, uint32_t element,
+                          uint32_t from, uint32_t bytes)
+{
+    uint64_t elements = of->used / element, span = of->span_bytes / element;
+    CHECK(from + bytes <= element && of->used % element == 0);
+    *arena = (struct vk_arena){.name = of->name,
+                               .device = of->device,
+                               .memory = of->memory,
+                               .span_bytes = span * bytes,
+                               .used = elements * bytes,
+                               .peak = elements * bytes,
+                               .span_count = of->span_count};
+    arena->spans = MEM_ARRAY(struct vk_span, of->span_count);
+    for (uint32_t i = 0; i < of->span_count; i++) {
+        uint64_t left = elements - i * span, count = left < span ? left : span;
+        const struct vk_span *s = &of->spans[i];
+        arena->spans[i] = (struct vk_span){.addr = s->addr + count * from,
+                                           .bytes = count * bytes,
+                                           .host = s->host ? (char *)s->host + count * from : NULL};
+    }
+    uint64_t table = of->span_count * sizeof(uint64_t);
+    arena->own_table = vk_block_create(of->device, VK_MEMORY_DEVICE, table, 0, "table of spans");
+    bool ok = arena->own_table && fill_table(arena, arena->own_table, 0);
     if (!ok) vk_arena_finish(arena);
     return ok;
 }
@@ -297,7 +326,8 @@ bool vk_arena_init(struct vk_arena *arena, struct vk_device *device,
 void vk_arena_finish(struct vk_arena *arena)
 {
     for (uint32_t i = 0; i < arena->span_count; i++)
-        vk_block_destroy(arena->device, arena->spans[i].block);
+        if (arena->spans[i].block) vk_block_destroy(arena->device, arena->spans[i].block);
+    if (arena->own_table) vk_block_destroy(arena->device, arena->own_table);
     mem_free(arena->spans);
     *arena = (struct vk_arena){0};
 }

@@ -30,7 +30,8 @@ struct vk_arena {
     uint64_t peak;
     uint32_t span_count;
     struct vk_span *spans;
-    vk_addr table; // device buffer of span_count addresses (span 0 first)
+    vk_addr table;              // device buffer of span_count addresses (span 0 first)
+    struct vk_block *own_table; // of an arena within another: where its table stands
 };
 
 struct vk_arena_params {
@@ -47,6 +48,12 @@ struct vk_arena_params {
 bool vk_arena_init(struct vk_arena *arena, struct vk_device *device,
                    const struct vk_arena_params *params);
 void vk_arena_finish(struct vk_arena *arena); // accepts a zeroed arena
+
+// An arena in the memory of another, which is full and outlives it, with a table of its own. Of
+// each span of n elements of `element` bytes it takes the n `bytes` that begin n * `from` bytes
+// after the span: (4, 0, 2) is the first half of an arena of floats, (4, 2, 2) the second.
+bool vk_arena_init_within(struct vk_arena *arena, const struct vk_arena *of, uint32_t element,
+                          uint32_t from, uint32_t bytes);
 
 // Next `bytes`, aligned to 1024, within one span. The plan sized the arena, so running out is a
 // programmer's error (CHECK), as is a request larger than a span.

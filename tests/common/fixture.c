@@ -68,7 +68,13 @@ void fixture_close(struct fixture *f)
 
 void fixture_weights(struct fixture *f, struct model_weights *w, const char *suffix)
 {
-    REQUIRE(model_weights_init(w, f->device, &f->layout, suffix ? "weights" : "zeros"));
+    fixture_weights_as(f, w, suffix, MODEL_F32);
+}
+
+void fixture_weights_as(struct fixture *f, struct model_weights *w, const char *suffix,
+                        enum model_storage storage)
+{
+    REQUIRE(model_weights_init(w, f->device, &f->layout, storage, suffix ? "weights" : "zeros"));
     if (suffix) REQUIRE(model_weights_load(w, fixture_path(f, suffix, ""), ""));
 }
 

@@ -39,6 +39,9 @@ const char *fixture_path(const struct fixture *f, const char *suffix, const char
 
 // An arena with the weights of the fixture ("" or "-ref"), or zeroed (NULL).
 void fixture_weights(struct fixture *f, struct model_weights *w, const char *suffix);
+// The same in another storage than fp32.
+void fixture_weights_as(struct fixture *f, struct model_weights *w, const char *suffix,
+                        enum model_storage storage);
 
 // 2-norm of (a - b) over the 2-norm of b, of one tensor or of all.
 double fixture_distance(const struct model_weights *a, const struct hf_tensors *b,

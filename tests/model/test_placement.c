@@ -173,7 +173,7 @@ static void bench_open(struct bench *b, struct model_weights *policy, const stru
     model_rope_table(c, p->tokens, table);
     REQUIRE(vk_write(device, b->pass.rope_table, table, count * sizeof(float)));
     mem_free(table);
-    REQUIRE(model_weights_init(&b->grad, device, b->layout, "gradient"));
+    REQUIRE(model_weights_init(&b->grad, device, b->layout, MODEL_F32, "gradient"));
     b->forward = vk_seq_create(device, "forward", record_forward, b);
     b->backward = vk_seq_create(device, "backward", record_backward, b);
 }
@@ -397,7 +397,7 @@ static void fixture_with(const char *path, void (*compare)(struct model_weights 
     REQUIRE(hf_config_load(&hf, path));
     struct model_config config = model_config_from_hf(&hf);
     REQUIRE(model_layout_init(&layout, &config, 0));
-    REQUIRE(model_weights_init(&policy, device, &layout, "policy"));
+    REQUIRE(model_weights_init(&policy, device, &layout, MODEL_F32, "policy"));
     REQUIRE(model_weights_load(&policy, path, ""));
     compare(&policy);
     model_weights_finish(&policy);
@@ -432,7 +432,7 @@ static void wide_with(uint32_t layers, void (*compare)(struct model_weights *pol
     config.vocab = 1024;
     config.layers = layers;
     REQUIRE(model_layout_init(&layout, &config, 0));
-    REQUIRE(model_weights_init(&policy, device, &layout, "policy"));
+    REQUIRE(model_weights_init(&policy, device, &layout, MODEL_F32, "policy"));
     REQUIRE(model_weights_randomize(&policy, 1));
     compare(&policy);
     model_weights_finish(&policy);

@@ -143,6 +143,44 @@ static void files_of_every_type(void **state)
     fixture_close(&f);
 }
 
+// In master halves every fp32 comes back bit for bit, in bf16 rounded; and an arena that stands in
+// another's memory holds what any other does.
+static void storages(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct model_weights plain, halves, within, rounded;
+    fixture_open(&f, device, "tiny-gqa", true);
+    fixture_weights(&f, &plain, "");
+    fixture_weights_as(&f, &halves, "", MODEL_MASTER);
+    fixture_weights_as(&f, &rounded, "", MODEL_BF16);
+    float *want = all_values(&plain), *got = all_values(&halves), *low = all_values(&rounded);
+    assert_memory_equal(got, want, f.layout.elements * sizeof(float));
+    for (uint64_t i = 0; i < f.layout.elements; i++)
+        assert_true(low[i] == through(want[i], DTYPE_BF16));
+    assert_int_equal(halves.arena.used + halves.lower.used, plain.arena.used);
+    assert_int_equal(2 * rounded.arena.used, plain.arena.used);
+
+    REQUIRE(model_weights_init_within(&within, &plain, MODEL_MASTER));
+    REQUIRE(model_weights_copy(&within, &halves));
+    mem_free(got);
+    got = all_values(&within);
+    assert_memory_equal(got, want, f.layout.elements * sizeof(float));
+    model_weights_finish(&within);
+    // The memory is still the other's.
+    REQUIRE(model_weights_load(&plain, fixture_path(&f, "", ""), ""));
+    mem_free(got);
+    got = all_values(&plain);
+    assert_memory_equal(got, want, f.layout.elements * sizeof(float));
+    mem_free(want);
+    mem_free(got);
+    mem_free(low);
+    model_weights_finish(&plain);
+    model_weights_finish(&halves);
+    model_weights_finish(&rounded);
+    fixture_close(&f);
+}
+
 static void several_arenas_in_a_file(void **state)
 {
     (void)state;
@@ -338,9 +376,13 @@ static int end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(layouts_are_sound),   cmocka_unit_test(small_spans),
-        cmocka_unit_test(files_of_every_type), cmocka_unit_test(several_arenas_in_a_file),
-        cmocka_unit_test(damaged_files),       cmocka_unit_test(shards),
+        cmocka_unit_test(layouts_are_sound),
+        cmocka_unit_test(small_spans),
+        cmocka_unit_test(files_of_every_type),
+        cmocka_unit_test(storages),
+        cmocka_unit_test(several_arenas_in_a_file),
+        cmocka_unit_test(damaged_files),
+        cmocka_unit_test(shards),
         cmocka_unit_test(random_weights),
     };
     if (device_skip()) return device_skip();

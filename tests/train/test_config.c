@@ -164,13 +164,13 @@ static void unknown_keys_get_suggestions(void **state)
 static void keys_of_trl(void **state)
 {
     struct train_config *c = *state;
-    static const char *const fine[][2] = {{"dtype", "float32"},   {"bf16", "false"},
-                                          {"use_peft", "false"},  {"lora_r", "64"},
-                                          {"report_to", "none"},  {"disable_dropout", "true"},
-                                          {"use_rslora", "true"}, {"lora_alpha", "7"}};
-    static const char *const refused[][2] = {{"dtype", "bfloat16"},  {"bf16", "true"},
-                                             {"use_peft", "true"},   {"save_strategy", "epoch"},
-                                             {"report_to", "wandb"}, {"max_prompt_length", "512"}};
+    static const char *const fine[][2] = {{"torch_dtype", "auto"}, {"fp16", "false"},
+                                          {"use_peft", "false"},   {"lora_r", "64"},
+                                          {"report_to", "none"},   {"disable_dropout", "true"},
+                                          {"use_rslora", "true"},  {"lora_alpha", "7"}};
+    static const char *const refused[][2] = {
+        {"torch_dtype", "bfloat16"}, {"fp16", "true"},       {"use_peft", "true"},
+        {"save_strategy", "epoch"},  {"report_to", "wandb"}, {"max_prompt_length", "512"}};
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
         assert_true(train_key_is_foreign(fine[i][0]) && !train_key_find(fine[i][0]));
         REQUIRE(train_config_set(c, fine[i][0], fine[i][1], "test"));
@@ -179,6 +179,29 @@ static void keys_of_trl(void **state)
         assert_false(train_config_set(c, refused[i][0], refused[i][1], "test"));
         EXPECT_USER_ERROR("test", refused[i][0], refused[i][1], "not available");
     }
+}
+
+static void names_of_dtypes(void **state)
+{
+    struct train_config *c = *state;
+    static const struct {
+        const char *name;
+        enum train_dtype is;
+    } names[] = {{"auto", TRAIN_DTYPE_AUTO},
+                 {"fp32", TRAIN_DTYPE_FP32},
+                 {"bf16", TRAIN_DTYPE_BF16},
+                 {"float32", TRAIN_DTYPE_FP32},
+                 {"bfloat16", TRAIN_DTYPE_BF16}};
+    assert_int_equal(c->dtype, TRAIN_DTYPE_AUTO);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        REQUIRE(train_config_set(c, "dtype", names[i].name, "test"));
+        train_config_resolve(c);
+        assert_int_equal(c->dtype, names[i].is);
+    }
+    REQUIRE(train_config_set(c, "dtype", "auto", "test"));
+    REQUIRE(train_config_set(c, "bf16", "true", "test"));
+    train_config_resolve(c);
+    assert_int_equal(c->dtype, TRAIN_DTYPE_BF16);
 }
 
 static void names_of_optimisers(void **state)
@@ -531,6 +554,7 @@ int main(void)
         TEST(checkpointing_is_a_boolean_too),
         TEST(unknown_keys_get_suggestions),
         TEST(keys_of_trl),
+        TEST(names_of_dtypes),
         TEST(names_of_optimisers),
         TEST(file_of_yaml),
         TEST(file_of_json),

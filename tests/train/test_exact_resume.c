@@ -117,6 +117,12 @@ static void moments_in_8_bits(void **state)
     resume_after_each("optim", "adamw_bnb_8bit", "1", 2);
 }
 
+static void weights_in_halves(void **state)
+{
+    (void)state;
+    resume_after_each("bf16", "true", "1", 4);
+}
+
 // Stopped on request, at every step in turn, the evaluation that is due then included.
 static void stopped_and_resumed(void **state)
 {
@@ -319,6 +325,7 @@ int main(void)
         cmocka_unit_test(across_the_batch),
         cmocka_unit_test(without_reference),
         cmocka_unit_test(moments_in_8_bits),
+        cmocka_unit_test(weights_in_halves),
         cmocka_unit_test(stopped_and_resumed),
         cmocka_unit_test(damaged_checkpoints),
         cmocka_unit_test(moments_that_do_not_fit),

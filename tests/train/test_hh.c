@@ -41,7 +41,7 @@ static void expect_model(const char *dir)
     REQUIRE(tokenizer && hf_config_load(&hf, dir));
     struct model_config config = model_config_from_hf(&hf);
     REQUIRE(model_layout_init(&layout, &config, 0));
-    REQUIRE(model_weights_init(&w, device, &layout, "trained"));
+    REQUIRE(model_weights_init(&w, device, &layout, MODEL_F32, "trained"));
     REQUIRE(model_weights_load(&w, dir, ""));
     const char text[] = "\n\nHuman: How do I bake bread?\n\nAssistant:";
     REQUIRE(hf_tokenizer_encode(tokenizer, text, sizeof text - 1, true, &ids));

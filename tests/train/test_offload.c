@@ -33,6 +33,7 @@ static const struct trial trials[] = {
      {"ref_model_name_or_path", TEST_FIXTURES "/tiny-gqa-ref", "ref_model_sync_steps", "5"}},
     {"a list", {"loss_type", "sigmoid,sft", "ref_model_sync_steps", "4"}},
     {"batch-wide", {"loss_type", "aot", "ref_model_sync_steps", "4"}},
+    {"halves", {"dtype", "bf16", "ref_model_sync_steps", "2"}},
     {"batch-wide in many packs",
      {"loss_type", "aot_unpaired", "ref_model_sync_steps", "4", "token_budget", "170"}},
     {"unpaired", {"method", "kto", "loss_type", "kto", "ref_model_sync_steps", "4"}},

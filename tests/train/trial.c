@@ -74,9 +74,11 @@ void trial_open(struct trial *t, struct vk_device *device, const struct trial_pa
                       p->max_span_bytes);
     assert_int_equal(t->f.set.rows.count, TRIAL_ROWS);
     t->schedule = train_schedule_make(&t->config, TRIAL_STEPS);
-    fixture_weights(&t->f, &t->policy, "");
-    fixture_weights(&t->f, &t->ref, p->ref ? p->ref : "");
-    fixture_weights(&t->f, &t->grad, NULL);
+    struct train_precision precision;
+    REQUIRE(train_precision_choose(&t->config, device, &precision));
+    fixture_weights_as(&t->f, &t->policy, "", precision.weights);
+    fixture_weights_as(&t->f, &t->ref, p->ref ? p->ref : "", precision.weights);
+    fixture_weights_as(&t->f, &t->grad, NULL, precision.gradient);
     bool coded = t->config.optim == TRAIN_ADAMW_8BIT;
     if (coded)
         REQUIRE(train_codes_init(&t->codes, device, &t->f.layout));

@@ -5,6 +5,7 @@
 
 #include "../common/fixture.h"
 
+#include "train/precision.h"
 #include "train/schedule.h"
 #include "train/stepper_state.h"
 

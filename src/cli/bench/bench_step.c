@@ -66,13 +66,13 @@ static bool open_step(struct step *st, const struct bench *b)
         config = model_config_from_hf(&hf);
     }
     if (!model_layout_init(&st->layout, &config, vk_max_span_bytes(d)) ||
-        !model_weights_init(&st->policy, d, &st->layout, "policy") ||
+        !model_weights_init(&st->policy, d, &st->layout, MODEL_F32, "policy") ||
         !model_weights_randomize(&st->policy, 42) ||
-        !model_weights_init(&st->ref, d, &st->layout, "reference") ||
+        !model_weights_init(&st->ref, d, &st->layout, MODEL_F32, "reference") ||
         !model_weights_copy(&st->ref, &st->policy) ||
-        !model_weights_init(&st->grad, d, &st->layout, "gradient") ||
-        !model_weights_init(&st->m, d, &st->layout, "first moment") ||
-        !model_weights_init(&st->v, d, &st->layout, "second moment"))
+        !model_weights_init(&st->grad, d, &st->layout, MODEL_F32, "gradient") ||
+        !model_weights_init(&st->m, d, &st->layout, MODEL_F32, "first moment") ||
+        !model_weights_init(&st->v, d, &st->layout, MODEL_F32, "second moment"))
         return false;
     make_rows(st);
     uint32_t slots = PAIRS * data_row_slots(&st->set.rows.items[0]);

@@ -167,7 +167,7 @@ static bool write_weights(const struct lab_start *s)
     struct model_config config = model_config_from_hf(&hf);
     if (!model_layout_init(&layout, &config, vk_max_span_bytes(s->device))) return false;
     char *path = file_join(s->dir, "model.safetensors");
-    bool ok = model_weights_init(&weights, s->device, &layout, "new weights") &&
+    bool ok = model_weights_init(&weights, s->device, &layout, MODEL_F32, "new weights") &&
               model_weights_randomize(&weights, s->seed) &&
               model_weights_save(&(struct model_weights_part){&weights, ""}, 1, path, DTYPE_F32,
                                  metadata);

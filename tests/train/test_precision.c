@@ -1,0 +1,159 @@
+// dtype: bf16: forward and backward see the weights rounded to bf16, the optimiser and the reference
+// update the fp32 masters.
+#include "trial.h"
+
+#include "../common/device.h"
+#include "../common/scratch.h"
+
+#include "base/json.h"
+#include "base/mem.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+// cmocka wants the headers above first.
+#include <cmocka.h>
+
+static void open(struct trial *t, const char *name, const char *keys)
+{
+    cJSON *settings = json_parse(keys, strlen(keys), "settings");
+    REQUIRE(settings);
+    trial_open(t, device,
+               &(struct trial_params){.name = name,
+                                      .ref = "-ref",
+                                      .alpha = "0.6",
+                                      .every = "2",
+                                      .settings = {settings}});
+    cJSON_Delete(settings);
+}
+
+// Rounds weights to the nearest bf16, ties away from zero, as the upper halves of masters are.
+static void round_weights(struct model_weights *w)
+{
+    for (size_t i = 0; i < w->layout->tensor_count; i++) {
+        const struct model_tensor *tensor = &w->layout->tensors[i];
+        float *values = MEM_ARRAY(float, tensor->count);
+        REQUIRE(model_weights_read(w, tensor, values));
+        for (uint64_t k = 0; k < tensor->count; k++) {
+            uint32_t bits;
+            memcpy(&bits, &values[k], 4);
+            bits = (bits + 0x8000u) & 0xffff0000u;
+            memcpy(&values[k], &bits, 4);
+        }
+        REQUIRE(model_weights_write(w, tensor, values));
+        mem_free(values);
+    }
+}
+
+// What a step says, and the gradient it would have applied: that of fp32 training on weights that
+// are rounded beforehand, to the bit.
+static void passes_see_rounded_weights(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"tiny-gqa", "tiny-llama3"};
+    for (size_t i = 0; i < 2; i++) {
+        struct trial halves, rounded;
+        open(&halves, names[i], "{\"dtype\": \"bf16\"}");
+        open(&rounded, names[i], "{\"dtype\": \"fp32\"}");
+        assert_int_equal(halves.policy.storage, MODEL_MASTER);
+        assert_int_equal(rounded.policy.storage, MODEL_F32);
+        assert_false(trial_same_bits(&halves.ref, &halves.policy));
+        round_weights(&rounded.policy);
+        round_weights(&rounded.ref);
+        trial_step(&halves, 1);
+        trial_step(&rounded, 1);
+        assert_memory_equal(halves.rows, rounded.rows, sizeof halves.rows);
+        assert_memory_equal(&halves.results, &rounded.results, sizeof halves.results);
+        assert_false(trial_same_bits(&halves.policy, &rounded.policy)); // masters were not rounded
+        // AdamW's first moments are a multiple of the gradient.
+        assert_true(trial_same_bits(&halves.m, &rounded.m));
+        trial_close(&halves);
+        trial_close(&rounded);
+    }
+}
+
+// Steps over a thousandth of a bf16's last digit add up in the masters: both policies and references
+// go the same way.
+static void small_steps_add_up(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *keys;
+        double most; // of the change, measured with room of two
+    } cases[] = {{"{\"dtype\": \"bf16\", \"learning_rate\": 1e-6}", 0.2},
+                 {"{\"dtype\": \"bf16\", \"learning_rate\": 1e-6, \"gradient_dtype\": \"bf16\"}", 0.2}};
+    struct trial exact;
+    open(&exact, "tiny-gqa", "{\"learning_rate\": 1e-6}");
+    float *start[] = {trial_values(&exact.policy), trial_values(&exact.ref)};
+    for (int step = 1; step <= TRIAL_STEPS; step++)
+        trial_step(&exact, step);
+    float *want[] = {trial_values(&exact.policy), trial_values(&exact.ref)};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct trial t;
+        open(&t, "tiny-gqa", cases[i].keys);
+        for (int step = 1; step <= TRIAL_STEPS; step++)
+            trial_step(&t, step);
+        float *got[] = {trial_values(&t.policy), trial_values(&t.ref)};
+        double off[2];
+        for (int k = 0; k < 2; k++) {
+            double apart = 0, change = 0;
+            for (uint64_t j = 0; j < t.f.layout.elements; j++) {
+                double by = (double)want[k][j] - (double)start[k][j];
+                double d = (double)got[k][j] - (double)want[k][j];
+                change += by * by;
+                apart += d * d;
+            }
+            off[k] = sqrt(apart / change);
+            mem_free(got[k]);
+        }
+        print_message("%s: policy off by %.3f of its change, reference by %.4f\n", cases[i].keys, off[0],
+                      off[1]);
+        assert_true(off[0] > 0 && off[0] < cases[i].most && off[1] < cases[i].most);
+        trial_close(&t);
+    }
+    for (int k = 0; k < 2; k++)
+        mem_free(start[k]), mem_free(want[k]);
+    trial_close(&exact);
+}
+
+// The gradient in bf16 is the one in fp32, rounded: AdamW's first moments are a tenth of it. Of a tied
+// embedding it is a sum of two, of head and embedding, and each is rounded.
+static void gradient_is_rounded(void **state)
+{
+    (void)state;
+    struct trial fine, coarse;
+    open(&fine, "tiny-gqa", "{\"dtype\": \"bf16\", \"max_grad_norm\": 0}");
+    open(&coarse, "tiny-gqa", "{\"dtype\": \"bf16\", \"max_grad_norm\": 0, \"gradient_dtype\": \"bf16\"}");
+    assert_int_equal(coarse.grad.storage, MODEL_BF16);
+    assert_int_equal(coarse.grad.arena.used, fine.grad.arena.used / 2);
+    trial_step(&fine, 1);
+    trial_step(&coarse, 1);
+    float *a = trial_values(&fine.m), *b = trial_values(&coarse.m);
+    uint64_t rounded = 0, first = fine.f.layout.layers[0].attention_norm;
+    for (uint64_t i = first; i < fine.f.layout.elements; i++) {
+        // Half a unit in the last place of 8 bits, and the roundings of the moment itself.
+        double off = fabs((double)a[i] - (double)b[i]);
+        if (off > (double)fabsf(a[i]) * (1.0 / 256 + 1e-6))
+            fail_msg("element %llu: %.9g, in bf16 %.9g", (unsigned long long)i, (double)a[i],
+                     (double)b[i]);
+        rounded += off > 0;
+    }
+    assert_true(rounded > 0);
+    mem_free(a);
+    mem_free(b);
+    trial_close(&fine);
+    trial_close(&coarse);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(passes_see_rounded_weights),
+        cmocka_unit_test(small_steps_add_up),
+        cmocka_unit_test(gradient_is_rounded),
+    };
+    if (device_skip()) return device_skip();
+    return cmocka_run_group_tests(tests, device_open, device_close);
+}
