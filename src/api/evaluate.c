@@ -153,10 +153,10 @@ static bool open_stepper(struct evaluation *e)
         .tokens = choose_tokens(e),
         .rows = e->rows_at_once,
     };
-    uint64_t activations, step_data;
-    if (!train_stepper_bytes(&params, &activations, &step_data)) return false;
+    struct train_stepper_sizes sizes;
+    if (!train_stepper_bytes(&params, &sizes)) return false;
     uint64_t weights = model_weights_bytes(&e->policy.layout, MODEL_F32) * (p->ref_model ? 2 : 1);
-    if (!api_check_memory(device, weights + activations + step_data, "this evaluation",
+    if (!api_check_memory(device, weights + sizes.activations + sizes.step_data, "this evaluation",
                           "lower max_length") ||
         !api_model_load(&e->policy) || (p->ref_model && !api_model_load(&e->ref)))
         return false;

@@ -1,4 +1,7 @@
 // What a forward pass leaves behind, and the scratch that forward and backward share.
+//
+// Arrays that are never wanted at the same time share memory: which phases of a pass each lives in
+// is written down in activations.c beside its size, and changes where forward.c or backward.c do.
 #ifndef TRDPO_MODEL_ACTIVATIONS_H
 #define TRDPO_MODEL_ACTIVATIONS_H
 
@@ -30,6 +33,8 @@ struct model_activations {
     vk_addr logp, lse, entropy, is_argmax; // [S]
     vk_addr collision;                     // [S] log sum p^2; 0 where not asked for
 
+    uint64_t apart_bytes; // of all arrays, if each had a place of its own
+
     // Scratch.
     vk_addr norm;   // [T, C] normalised rows
     vk_addr hidden; // [T, F] SwiGLU product
@@ -55,7 +60,10 @@ struct model_activation_params {
     bool training;           // keep what backward needs
     bool recompute;          // of it only what enters each layer; backward makes the rest again
     bool collision;          // the head's log sum p^2 is wanted
-    uint64_t logits_bytes;   // budget of a chunk of logits; 0: 64 MiB
+    // For tests: every array in a place of its own; or, where not 0, another plan for each value.
+    bool apart;
+    uint64_t shuffle;
+    uint64_t logits_bytes; // budget of a chunk of logits; 0: 64 MiB
 };
 
 // Lays everything out in `arena`, which may be measuring (device NULL): call once to size it and

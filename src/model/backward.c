@@ -60,16 +60,18 @@ static void mlp_backward(struct vk_seq *s, const struct model_pass *p, const str
                                .dx = a->dhidden, .dy = a->dx, .w = w->down.w, .rows = b->tokens,
                                .in = w->down.in, .out = w->down.out, .live = b->live_tokens,
                                .w_type = w->down.type});
+    vk_group_begin(s);
     op_swiglu_bwd(s, &(struct op_swiglu_bwd){.dgate_up = la->gate_up, .h = a->hidden,
                                              .dh = a->dhidden, .gate_up = la->gate_up,
                                              .rows = b->tokens, .cols = p->config->ffn,
                                              .live = b->live_tokens});
+    norm_again(s, p, la->mid, w->mlp_norm, w->type);
+    vk_group_end(s);
     op_linear_bwd_weight(s, &(struct op_linear_bwd_weight){
                                 .dw = grad->down.w, .dbias = grad->down.bias, .dy = a->dx,
                                 .x = a->hidden, .rows = b->tokens, .in = w->down.in,
                                 .out = w->down.out, .live = b->live_tokens,
                                 .dw_type = grad->down.type});
-    norm_again(s, p, la->mid, w->mlp_norm, w->type);
     linear_backward(s, p, &w->gate_up, &grad->gate_up, a->dnorm, la->gate_up, a->norm);
     norm_backward(s, p, la->mid, la->norm2_rstd, w->mlp_norm, grad->mlp_norm, w->type, grad->type);
 }
@@ -94,12 +96,14 @@ static void attention_backward(struct vk_seq *s, const struct model_pass *p,
                             .q_stride = model_qkv_cols(c), .kv_stride = model_qkv_cols(c),
                             .o_stride = q_cols, .scale = 1.0f / sqrtf((float)c->head_dim),
                             .live = b->live_tokens});
+    vk_group_begin(s);
     op_rope(s, &(struct op_rope){.x = a->dqkv, .positions = b->positions, .table = p->rope_table,
                                  .rows = b->tokens, .heads = c->heads + c->kv_heads,
                                  .head_dim = c->head_dim, .stride = model_qkv_cols(c),
                                  .table_rows = p->rope_rows, .inverse = true,
                                  .live = b->live_tokens});
     norm_again(s, p, la->x, w->attention_norm, w->type);
+    vk_group_end(s);
     linear_backward(s, p, &w->qkv, &grad->qkv, a->dnorm, a->dqkv, a->norm);
     norm_backward(s, p, la->x, la->norm1_rstd, w->attention_norm, grad->attention_norm, w->type,
                   grad->type);

@@ -71,13 +71,13 @@ struct train_plan_choice train_plan_choose(const struct train_plan_needs *n)
     return choice;
 }
 
-// Activations without and with checkpointing; step data and host buffers.
-static bool measure(struct train_run *run, uint64_t activations[2], uint64_t *step_data)
+// Sizes without and with checkpointing.
+static bool measure(struct train_run *run, struct train_stepper_sizes sizes[2])
 {
     struct train_stepper_params params = train_run_stepper_params(run);
     for (int i = 0; i < 2; i++) {
         params.recompute = i;
-        if (!train_stepper_bytes(&params, &activations[i], step_data)) return false;
+        if (!train_stepper_bytes(&params, &sizes[i])) return false;
     }
     return true;
 }
@@ -90,9 +90,13 @@ static uint64_t sum(const struct entry *entries, size_t count)
     return total;
 }
 
-static void tell(const struct train_run *run, uint64_t weights, uint64_t kept)
+static void tell(const struct train_run *run, uint64_t weights, uint64_t kept,
+                 const struct train_stepper_sizes *sizes)
 {
-    char bytes[32];
+    char bytes[32], apart[32];
+    log_info("activations that are not wanted at the same time share memory: %s, which each in its "
+             "own place would be %s",
+             str_bytes(bytes, sizes->activations), str_bytes(apart, sizes->apart));
     if (run->recompute)
         log_info("gradient checkpointing: only what enters each layer is kept, which saves %s; "
                  "backward computes the rest again",
@@ -112,8 +116,9 @@ bool train_plan_check(struct train_run *run)
     const struct train_precision *p = &run->precision;
     uint64_t weights = model_weights_bytes(&run->layout, p->weights);
     uint64_t moment = model_weights_bytes(&run->layout, MODEL_F32);
-    uint64_t activations[2], step_data, generation;
-    if (!measure(run, activations, &step_data) ||
+    uint64_t generation;
+    struct train_stepper_sizes sizes[2];
+    if (!measure(run, sizes) ||
         !train_generation_bytes(&run->generation, &run->layout, run->device, &generation))
         return false;
     uint64_t moments =
@@ -123,12 +128,14 @@ bool train_plan_check(struct train_run *run)
         {"gradient", model_weights_bytes(&run->layout, p->gradient)},
         {"AdamW moments", moments},
         {"reference", run->has_ref ? weights : 0},
-        {"activations", activations[0]},
+        {"activations", sizes[0].activations},
         {"generation", generation},
-        {"step data and staging", step_data + ((uint64_t)64 << 20)},
+        {"step data and staging", sizes[0].step_data + ((uint64_t)64 << 20)},
     };
     size_t count = sizeof entries / sizeof *entries;
-    uint64_t kept = activations[0] > activations[1] ? activations[0] - activations[1] : 0;
+    uint64_t kept = sizes[0].activations > sizes[1].activations
+                        ? sizes[0].activations - sizes[1].activations
+                        : 0;
     uint64_t available = vk_device_caps(run->device)->memory_free_bytes;
     struct train_plan_choice choice = train_plan_choose(&(struct train_plan_needs){
         .total = sum(entries, count),
@@ -143,7 +150,7 @@ bool train_plan_check(struct train_run *run)
     run->offloaded = choice.offloaded;
     run->recompute = choice.recompute;
     if (run->offloaded) entries[3].bytes = 0;
-    if (run->recompute) entries[4].bytes = activations[1];
+    if (run->recompute) entries[4].bytes = sizes[1].activations;
     uint64_t total = sum(entries, count);
     struct str line = {0};
     for (size_t i = 0; i < count; i++) {
@@ -158,6 +165,6 @@ bool train_plan_check(struct train_run *run)
              (double)sum(entries, OF_WEIGHTS) / (double)run->layout.parameters,
              train_precision_text(p));
     str_finish(&line);
-    tell(run, weights, kept);
+    tell(run, weights, kept, &sizes[run->recompute]);
     return total <= available || refuse(run, total, available, entries[4].bytes);
 }

@@ -136,7 +136,7 @@ static void set_kind(struct train_stepper *st, const struct train_stepper_params
     CHECK(!st->p.ref || st->has_ref);
 }
 
-static void measure(struct train_stepper *st, uint64_t *activations, uint64_t *step_data)
+static void measure(struct train_stepper *st, struct train_stepper_sizes *sizes)
 {
     struct vk_arena a, b;
     vk_arena_init(
@@ -145,21 +145,20 @@ static void measure(struct train_stepper *st, uint64_t *activations, uint64_t *s
     vk_arena_init(&b, NULL, &(struct vk_arena_params){.name = "step data"});
     layout_activations(st, &a);
     layout_step(st, &b);
-    *activations = a.peak;
-    *step_data = b.peak;
+    *sizes = (struct train_stepper_sizes){a.peak, st->act.apart_bytes, b.peak};
     model_activations_finish(&st->act);
     vk_arena_finish(&a);
     vk_arena_finish(&b);
 }
 
-bool train_stepper_bytes(const struct train_stepper_params *params, uint64_t *activations,
-                         uint64_t *step_data)
+bool train_stepper_bytes(const struct train_stepper_params *params,
+                         struct train_stepper_sizes *sizes)
 {
     struct train_stepper st = {0};
     set_kind(&st, params);
     init_pack(&st);
-    measure(&st, activations, step_data);
-    *step_data += readback_bytes(&st);
+    measure(&st, sizes);
+    sizes->step_data += readback_bytes(&st);
     bool ok = check_largest(&st);
     data_pack_finish(&st.pack);
     return ok;
@@ -192,15 +191,15 @@ static bool write_constants(struct train_stepper *st)
 
 static bool create_arenas(struct train_stepper *st)
 {
-    uint64_t act, step;
+    struct train_stepper_sizes sizes;
     if (!check_largest(st)) return false;
-    measure(st, &act, &step);
+    measure(st, &sizes);
     if (!vk_arena_init(&st->act_arena, st->p.device,
                        &(struct vk_arena_params){.name = "activations",
-                                                 .bytes = act,
+                                                 .bytes = sizes.activations,
                                                  .span_bytes = activation_span(st)}) ||
         !vk_arena_init(&st->step_arena, st->p.device,
-                       &(struct vk_arena_params){.name = "step data", .bytes = step}) ||
+                       &(struct vk_arena_params){.name = "step data", .bytes = sizes.step_data}) ||
         !vk_arena_init(&st->readback, st->p.device,
                        &(struct vk_arena_params){.name = "results",
                                                  .bytes = readback_bytes(st),

@@ -34,11 +34,16 @@ struct train_stepper_params {
     uint32_t rows;                   // rows of a step, or of a call of evaluate or score, at most
 };
 
-// Bytes of the arenas beside the weights: activations and scratch; step data and host buffers.
+// Bytes of the arenas beside the weights.
+struct train_stepper_sizes {
+    uint64_t activations; // and scratch
+    uint64_t apart;       // the same, if no two arrays of it shared memory
+    uint64_t step_data;   // and host buffers
+};
 // Only sizes are computed; of the weights in `params` only their being NULL or not matters.
 // err_user if one array is more than the device can hold in one piece.
-bool train_stepper_bytes(const struct train_stepper_params *params, uint64_t *activations,
-                         uint64_t *step_data);
+bool train_stepper_bytes(const struct train_stepper_params *params,
+                         struct train_stepper_sizes *sizes);
 
 // Everything `params` points to must outlive the stepper, which changes the weights given.
 struct train_stepper *train_stepper_create(const struct train_stepper_params *params);

@@ -74,7 +74,7 @@ struct vk_block {
     uint8_t *host;   // mapping of addr, or NULL
 };
 
-#define VK_ALIGN 1024u
+#define VK_ALIGN VK_ARENA_ALIGN
 #define VK_PADDING 65536u
 
 // `extra` more bytes stand behind the padding. NULL with an error; registered in the device's

@@ -332,14 +332,10 @@ void vk_arena_finish(struct vk_arena *arena)
     *arena = (struct vk_arena){0};
 }
 
-vk_addr vk_arena_alloc(struct vk_arena *arena, uint64_t bytes)
+vk_addr vk_arena_place(struct vk_arena *arena, uint64_t at, uint64_t bytes)
 {
-    CHECK(bytes <= arena->span_bytes);
-    uint64_t at = round_up(arena->used, VK_ALIGN), offset = at % arena->span_bytes;
-    if (bytes > arena->span_bytes - offset) {
-        at += arena->span_bytes - offset;
-        offset = 0;
-    }
+    uint64_t offset = at % arena->span_bytes;
+    CHECK(at % VK_ALIGN == 0 && bytes <= arena->span_bytes - offset);
     vk_addr addr = MEASURE_BASE + at;
     if (arena->device) {
         uint64_t index = at / arena->span_bytes;
@@ -352,9 +348,17 @@ vk_addr vk_arena_alloc(struct vk_arena *arena, uint64_t bytes)
         CHECK(offset <= arena->spans[index].bytes && bytes <= arena->spans[index].bytes - offset);
         addr = arena->spans[index].addr + offset;
     }
-    arena->used = at + bytes;
+    if (at + bytes > arena->used) arena->used = at + bytes;
     if (arena->used > arena->peak) arena->peak = arena->used;
     return addr;
+}
+
+vk_addr vk_arena_alloc(struct vk_arena *arena, uint64_t bytes)
+{
+    CHECK(bytes <= arena->span_bytes);
+    uint64_t at = round_up(arena->used, VK_ALIGN), offset = at % arena->span_bytes;
+    if (bytes > arena->span_bytes - offset) at += arena->span_bytes - offset;
+    return vk_arena_place(arena, at, bytes);
 }
 
 uint64_t vk_arena_mark(const struct vk_arena *arena)

@@ -59,6 +59,11 @@ bool vk_arena_init_within(struct vk_arena *arena, const struct vk_arena *of, uin
 // programmer's error (CHECK), as is a request larger than a span.
 vk_addr vk_arena_alloc(struct vk_arena *arena, uint64_t bytes);
 
+// The address of `bytes` at a position that a plan has chosen (lifetime.h): spans end to end, a
+// multiple of VK_ARENA_ALIGN, within one span. What vk_arena_alloc() gives afterwards lies behind.
+#define VK_ARENA_ALIGN 1024u
+vk_addr vk_arena_place(struct vk_arena *arena, uint64_t at, uint64_t bytes);
+
 // Mark and release for stack-like reuse of scratch.
 uint64_t vk_arena_mark(const struct vk_arena *arena);
 void vk_arena_release(struct vk_arena *arena, uint64_t mark);

@@ -105,6 +105,9 @@ struct placement {
     bool alone;            // one row a pass
     bool same_bits;        // log-probs must be those of the first placement, bit for bit
     bool recompute;        // gradient checkpointing
+    bool apart;            // no two arrays share memory
+    uint64_t shuffle;      // others than in training do
+    bool poison;           // activations are NaN before each pass
 };
 
 // Log-probs by origin, NAN where none is; the gradient as model_weights_read has it.
@@ -144,6 +147,8 @@ static void layout(struct bench *b, struct vk_arena *arena)
                                                                .scored = b->pack.scored_capacity,
                                                                .training = true,
                                                                .recompute = b->p->recompute,
+                                                               .apart = b->p->apart,
+                                                               .shuffle = b->p->shuffle,
                                                                .logits_bytes = b->p->logits_bytes});
     model_batch_layout(&b->batch, arena, b->p->tokens, b->pack.scored_capacity,
                        b->pack.sequence_capacity);
@@ -201,6 +206,18 @@ static void find_targets(const struct data_pack *pack, const struct data_set *se
     }
 }
 
+// All bytes that a pass may use, in front of those of the batch.
+static void poison(struct bench *b)
+{
+    assert_int_equal(b->arena.span_count, 1);
+    uint64_t count = (b->batch.block - b->arena.spans[0].addr) / sizeof(float);
+    float *values = MEM_ARRAY(float, count);
+    for (uint64_t i = 0; i < count; i++)
+        values[i] = NAN;
+    REQUIRE(vk_write(device, b->arena.spans[0].addr, values, count * sizeof(float)));
+    mem_free(values);
+}
+
 static void run_pack(struct bench *b, const float *dlogp, struct outcome *out)
 {
     const struct rows *rows = b->p->rows;
@@ -208,6 +225,7 @@ static void run_pack(struct bench *b, const float *dlogp, struct outcome *out)
     float *values = MEM_ARRAY(float, S);
     data_pack_close(&b->pack);
     find_targets(&b->pack, &rows->set, at);
+    if (b->p->poison) poison(b);
     REQUIRE(model_batch_upload(&b->batch, device, &b->pack, &(struct model_batch_place){0}));
     REQUIRE(vk_seq_submit(b->forward));
     REQUIRE(vk_read(device, b->act.logp, values, S * sizeof(float)));
@@ -363,7 +381,7 @@ static void compare_placements(struct model_weights *policy)
 }
 
 // Passes full to the last slot, with slots left over, and many that leave theirs to the next one.
-static void compare_recomputed(struct model_weights *policy)
+static void compare_memory(struct model_weights *policy)
 {
     struct rows pairs;
     make_pairs(&pairs, policy->layout->config.vocab);
@@ -374,17 +392,52 @@ static void compare_recomputed(struct model_weights *policy)
     float *dlogp = MEM_ARRAY(float, origins);
     for (uint32_t i = 0; i < origins; i++)
         dlogp[i] = (float)rng_normal(&r);
-    const uint32_t budgets[] = {all, all + 333, longest, longest + 41};
-    for (size_t i = 0; i < sizeof budgets / sizeof *budgets; i++) {
-        struct placement p = {"layers kept", &pairs, budgets[i], .seed = i};
-        struct outcome want = run(policy, &p, dlogp, origins);
-        p.recompute = true;
-        struct outcome got = run(policy, &p, dlogp, origins);
+    const uint64_t slice = (uint64_t)policy->layout->config.vocab * sizeof(float) * 50;
+    const struct placement ways[] = {
+        {"shared, layers made again", &pairs, all, 0, .recompute = true},
+        {"shared, NaN before", &pairs, all + 333, slice, .seed = 1, .poison = true},
+        {"shared, NaN, made again", &pairs, longest, 0, .seed = 2, .recompute = 1, .poison = 1},
+        {"shared", &pairs, longest + 41, slice, .seed = 3},
+    };
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        struct placement plain = ways[i];
+        plain.apart = true;
+        plain.recompute = plain.poison = false;
+        struct outcome want = run(policy, &plain, dlogp, origins);
+        struct outcome got = run(policy, &ways[i], dlogp, origins);
         assert_memory_equal(got.logp, want.logp, origins * sizeof(float));
         assert_memory_equal(got.grad, want.grad, bytes);
         outcome_finish(&want);
         outcome_finish(&got);
     }
+    mem_free(dlogp);
+    rows_finish(&pairs);
+}
+
+// An array that lives too short shows where another is put in its place: in some plan.
+static void compare_plans(struct model_weights *policy)
+{
+    struct rows pairs;
+    make_pairs(&pairs, policy->layout->config.vocab);
+    uint32_t all, longest = count_slots(&pairs.set, &all);
+    uint32_t origins = (uint32_t)pairs.set.ids.count;
+    size_t bytes = policy->layout->elements * sizeof(float);
+    struct rng r = rng_begin(8, RNG_TEST);
+    float *dlogp = MEM_ARRAY(float, origins);
+    for (uint32_t i = 0; i < origins; i++)
+        dlogp[i] = (float)rng_normal(&r);
+    struct placement p = {"each in its place", &pairs, 2 * longest, .apart = true};
+    struct outcome want = run(policy, &p, dlogp, origins);
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        p = (struct placement){"shuffled",     &pairs,          2 * longest,
+                               .poison = true, .shuffle = seed, .recompute = seed % 2};
+        struct outcome got = run(policy, &p, dlogp, origins);
+        if (memcmp(got.logp, want.logp, origins * sizeof(float)) != 0 ||
+            memcmp(got.grad, want.grad, bytes) != 0)
+            fail_msg("plan %u changes bits", (unsigned)seed);
+        outcome_finish(&got);
+    }
+    outcome_finish(&want);
     mem_free(dlogp);
     rows_finish(&pairs);
 }
@@ -416,21 +469,22 @@ static void llama3(void **state)
     fixture_with(TEST_FIXTURES "/tiny-llama3", compare_placements);
 }
 
-// Wide enough for the kernels that bring tiles in order first.
-static void wide_with(uint32_t layers, void (*compare)(struct model_weights *policy))
+// A random model of this shape, the rest as in the fixture.
+static void random_with(const struct model_config *shape,
+                        void (*compare)(struct model_weights *policy))
 {
     struct hf_config hf;
     struct model_layout layout;
     struct model_weights policy;
     REQUIRE(hf_config_load(&hf, TEST_FIXTURES "/tiny-gqa"));
     struct model_config config = model_config_from_hf(&hf);
-    config.channels = 256;
-    config.heads = 8;
-    config.kv_heads = 4;
-    config.head_dim = 32;
-    config.ffn = 704;
-    config.vocab = 1024;
-    config.layers = layers;
+    config.channels = shape->channels;
+    config.heads = shape->heads;
+    config.kv_heads = shape->kv_heads;
+    config.head_dim = shape->head_dim;
+    config.ffn = shape->ffn;
+    config.vocab = shape->vocab;
+    config.layers = shape->layers;
     REQUIRE(model_layout_init(&layout, &config, 0));
     REQUIRE(model_weights_init(&policy, device, &layout, MODEL_F32, "policy"));
     REQUIRE(model_weights_randomize(&policy, 1));
@@ -439,18 +493,47 @@ static void wide_with(uint32_t layers, void (*compare)(struct model_weights *pol
     model_layout_finish(&layout);
 }
 
+// Wide enough for the kernels that bring tiles in order first.
+static void wide_with(uint32_t layers, void (*compare)(struct model_weights *policy))
+{
+    random_with(&(struct model_config){.channels = 256,
+                                       .heads = 8,
+                                       .kv_heads = 4,
+                                       .head_dim = 32,
+                                       .ffn = 704,
+                                       .vocab = 1024,
+                                       .layers = layers},
+                compare);
+}
+
 static void wide(void **state)
 {
     (void)state;
     wide_with(1, compare_placements);
 }
 
-static void recomputed(void **state)
+static void memory(void **state)
 {
     (void)state;
-    fixture_with(TEST_FIXTURES "/tiny-gqa", compare_recomputed);
-    fixture_with(TEST_FIXTURES "/tiny-llama3", compare_recomputed);
-    wide_with(4, compare_recomputed);
+    fixture_with(TEST_FIXTURES "/tiny-gqa", compare_memory);
+    fixture_with(TEST_FIXTURES "/tiny-llama3", compare_memory);
+    wide_with(4, compare_memory);
+}
+
+// One array is the largest here, another there.
+static void lifetimes(void **state)
+{
+    (void)state;
+    static const struct model_config shapes[] = {
+        {.channels = 128, .heads = 2, .kv_heads = 1, .head_dim = 8, .ffn = 16, .vocab = 64},
+        {.channels = 16, .heads = 4, .kv_heads = 4, .head_dim = 32, .ffn = 24, .vocab = 40},
+        {.channels = 32, .heads = 2, .kv_heads = 1, .head_dim = 16, .ffn = 96, .vocab = 512},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        struct model_config c = shapes[i];
+        c.layers = i ? 2 : 1;
+        random_with(&c, compare_plans);
+    }
 }
 
 static uint64_t bytes_of(const struct model_config *c, uint32_t tokens, bool recompute)
@@ -514,11 +597,8 @@ static void recomputing_saves(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(grouped),
-        cmocka_unit_test(llama3),
-        cmocka_unit_test(wide),
-        cmocka_unit_test(recomputed),
-        cmocka_unit_test(recomputing_saves),
+        cmocka_unit_test(grouped), cmocka_unit_test(llama3),    cmocka_unit_test(wide),
+        cmocka_unit_test(memory),  cmocka_unit_test(lifetimes), cmocka_unit_test(recomputing_saves),
     };
     if (device_skip()) return device_skip();
     return cmocka_run_group_tests(tests, device_open, device_close);
