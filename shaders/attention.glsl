@@ -35,6 +35,21 @@ uint next_slot(uvec4 r, uint from)
     return slot < r.w ? slot : NO_SLOT;
 }
 
+// End of what the ranges hold before the slot `before`, or 0.
+uint last_end(uvec4 r, uint before)
+{
+    uint end = r.z < min(r.w, before) ? min(r.w, before) : 0u;
+    return r.x < min(r.y, before) ? max(end, min(r.y, before)) : end;
+}
+
+// Begin of the range that holds the slot, or NO_SLOT.
+uint run_begin(uvec4 r, uint slot)
+{
+    if (slot >= r.x && slot < r.y)
+        return r.x;
+    return slot >= r.z && slot < r.w ? r.z : NO_SLOT;
+}
+
 // End of the range that holds the slot, or 0.
 uint run_end(uvec4 r, uint slot)
 {

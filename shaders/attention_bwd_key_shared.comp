@@ -1,6 +1,7 @@
 // dv = p^T dout and dk = scale ds^T q, with p and ds as in the pass by query, over the queries
-// [t, key_end[t]) of each key t and, in order, the heads of its group. Assigns. Grid: x tiles of
-// TILE_OWN keys, y key/value heads, z parts of the columns.
+// [t, key_end[t]) of each key t and the heads of its group, from the last query on: the first keys'
+// largest terms are those of the first queries, and are best added to sums that are complete. Assigns.
+// Grid: x tiles of TILE_OWN keys, y key/value heads, z parts of the columns.
 #version 460
 #include "common.glsl"
 #include "attention_tiled.glsl"
@@ -23,36 +24,39 @@ void main()
 
     rows_ref k = rows_ref(args.k, args.kv_stride), v = rows_ref(args.v, args.kv_stride);
     rows_ref q = rows_ref(args.q, args.q_stride), dout = rows_ref(args.dout, args.o_stride);
-    float factor = args.scale * LOG2_E;
     vec4 dk[4][QUADS], dv[4][QUADS];
     [[unroll]] for (uint i = 0; i < 4; i++)
         [[unroll]] for (uint c = 0; c < QUADS; c++)
             dk[i][c] = dv[i][c] = vec4(0);
 
-    for (uint head = kv_head * group; head < (kv_head + 1) * group; head++) {
-        uint begin, end = 0;
-        while (next_run(end, begin, end)) {
-            for (uint slot = begin; slot < end; slot += TILE_OTHER) {
-                other_rows others = other_rows(slot, end, head);
-                vec4 lse, delta, p[4], ds[4];
-                [[unroll]] for (uint j = 0; j < 4; j++) {
-                    uint at = min(slot + 4 * tile_col + j, end - 1) * args.heads + head;
-                    lse[j] = args.lse.v[at] * LOG2_E;
-                    delta[j] = args.delta.v[at];
-                }
-                dot_tile(p, k, q, others);
-                dot_tile(ds, v, dout, others);
-                [[unroll]] for (uint i = 0; i < 4; i++) {
-                    bvec4 attends = tile_attends(i, others);
-                    p[i] = exp2(p[i] * factor - lse);
-                    ds[i] = mix(vec4(0), p[i] * (ds[i] - delta), attends);
-                    p[i] = mix(vec4(0), p[i], attends);
-                }
-                put_weights(p);
-                add_tile(dv, dout, others);
-                barrier();
-                put_weights(ds);
-                add_tile(dk, q, others);
+    uint begin = NO_SLOT, end;
+    while (last_run(begin, begin, end)) {
+        uint blocks = (end - begin + TILE_OTHER - 1) / TILE_OTHER, head = kv_head * group;
+        uint slot = begin + (blocks - 1) * TILE_OTHER;
+        for (uint turn = blocks * group; turn > 0; turn--) {
+            other_rows others = other_rows(slot, end, head);
+            vec4 lse, delta, p[4], ds[4];
+            [[unroll]] for (uint j = 0; j < 4; j++) {
+                uint at = min(slot + 4 * tile_col + j, end - 1) * args.heads + head;
+                lse[j] = args.lse.v[at];
+                delta[j] = args.delta.v[at];
+            }
+            dot_tile(p, k, q, others);
+            dot_tile(ds, v, dout, others);
+            [[unroll]] for (uint i = 0; i < 4; i++) {
+                bvec4 attends = tile_attends(i, others);
+                p[i] = exp2((p[i] * args.scale - lse) * LOG2_E);
+                ds[i] = mix(vec4(0), p[i] * (ds[i] - delta), attends);
+                p[i] = mix(vec4(0), p[i], attends);
+            }
+            put_weights(p);
+            add_tile(dv, dout, others);
+            barrier();
+            put_weights(ds);
+            add_tile(dk, q, others);
+            if (++head == (kv_head + 1) * group) {
+                head = kv_head * group;
+                slot -= TILE_OTHER;
             }
         }
     }

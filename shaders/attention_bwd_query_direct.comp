@@ -24,10 +24,10 @@ void main()
         o_at[r] = t * args.o_stride + head * D;
         item_at[r] = t * args.heads + head;
         ranges[r] = range_pair(args.spans.v[t]);
-        lse[r] = args.lse.v[item_at[r]] * LOG2_E;
+        lse[r] = args.lse.v[item_at[r]];
         delta[r] = 0;
     }
-    load_own(q, args.q, q_at, args.scale * LOG2_E);
+    load_own(q, args.q, q_at, args.scale);
     load_own(dout, args.dout, o_at, 1);
     [[unroll]] for (uint r = 0; r < OWN; r++)
         [[unroll]] for (uint d = 0; d < D; d += 2) {
@@ -52,7 +52,7 @@ void main()
             [[unroll]] for (uint r = 0; r < OWN; r++)
                 [[unroll]] for (uint j = 0; j < SHARED; j++) {
                     bool attends = slot + j < end && in_ranges(ranges[r], slot + j);
-                    float p = exp2(s[r * SHARED + j] - lse[r]);
+                    float p = exp2((s[r * SHARED + j] - lse[r]) * LOG2_E);
                     ds[r * SHARED + j] = attends ? p * (ds[r * SHARED + j] - delta[r]) : 0;
                 }
             add_shared(dq, ds, x);

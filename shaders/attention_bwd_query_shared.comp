@@ -23,11 +23,10 @@ void main()
     rows_ref q = rows_ref(args.q, args.q_stride), dout = rows_ref(args.dout, args.o_stride);
     rows_ref o = rows_ref(args.o, args.o_stride);
     rows_ref k = rows_ref(args.k, args.kv_stride), v = rows_ref(args.v, args.kv_stride);
-    float factor = args.scale * LOG2_E;
     vec4 dq[4][QUADS], delta = vec4(0), lse;
     [[unroll]] for (uint i = 0; i < 4; i++) {
         uvec2 own = own_rows[4 * tile_row + i];
-        lse[i] = args.lse.v[own.x * args.heads + own.y] * LOG2_E;
+        lse[i] = args.lse.v[own.x * args.heads + own.y];
         [[unroll]] for (uint c = 0; c < QUADS; c++)
             dq[i][c] = vec4(0);
     }
@@ -47,7 +46,7 @@ void main()
             dot_tile(p, q, k, others);
             dot_tile(ds, dout, v, others);
             [[unroll]] for (uint i = 0; i < 4; i++) {
-                p[i] = exp2(p[i] * factor - lse[i]);
+                p[i] = exp2((p[i] * args.scale - lse[i]) * LOG2_E);
                 ds[i] = mix(vec4(0), p[i] * (ds[i] - delta[i]), tile_attends(i, others));
             }
             put_weights(ds);

@@ -54,20 +54,26 @@ void load_shared(out float x[SHARED_FLOATS], f32 base, uint at[SHARED])
         }
 }
 
-// dot[r, j] = sum over d of own[r, d] x[j, d]
+// dot[r, j] = sum over d of own[r, d] x[j, d], a chunk's sum first
 void dot_shared(out float dot[PAIRS], float own[OWN_FLOATS], float x[SHARED_FLOATS])
 {
     [[unroll]] for (uint i = 0; i < PAIRS; i++)
         dot[i] = 0;
-    [[unroll]] for (uint c = 0; c < CHUNKS; c++)
+    [[unroll]] for (uint c = 0; c < CHUNKS; c++) {
+        float part[PAIRS];
+        [[unroll]] for (uint i = 0; i < PAIRS; i++)
+            part[i] = 0;
         [[unroll]] for (uint e = 0; e < 2 * CHUNK; e++)
             if (c * CHUNK * 2 + e < D) {
                 [[unroll]] for (uint j = 0; j < SHARED; j++) {
                     float y = subgroupBroadcast(x[(j * CHUNKS + c) * 2 + e % 2], e / 2);
                     [[unroll]] for (uint r = 0; r < OWN; r++)
-                        dot[r * SHARED + j] += own[r * D + c * CHUNK * 2 + e] * y;
+                        part[r * SHARED + j] += own[r * D + c * CHUNK * 2 + e] * y;
                 }
             }
+        [[unroll]] for (uint i = 0; i < PAIRS; i++)
+            dot[i] += part[i];
+    }
 }
 
 // sum[r, d] += sum over j of weight[r, j] x[j, d], the inner sum first: long sums lose fewer digits.
@@ -106,6 +112,24 @@ bool next_run(uvec4 ranges[OWN], uint from, out uint begin, out uint end)
     [[unroll]] for (uint r = 0; r < OWN; r++)
         end = max(end, run_end(ranges[r], begin));
     end = subgroupMax(end);
+    return true;
+}
+
+// The same from the end: the last run before the slot `before`. False if there is none.
+bool last_run(uvec4 ranges[OWN], uint before, out uint begin, out uint end)
+{
+    begin = NO_SLOT;
+    end = 0;
+    [[unroll]] for (uint r = 0; r < OWN; r++)
+        end = max(end, last_end(ranges[r], before));
+    end = subgroupMax(end);
+    if (end == 0) {
+        begin = 0; // as above
+        return false;
+    }
+    [[unroll]] for (uint r = 0; r < OWN; r++)
+        begin = min(begin, run_begin(ranges[r], end - 1));
+    begin = subgroupMin(begin);
     return true;
 }
 

@@ -94,12 +94,26 @@ void put_weights(vec4 tile[4])
             vec4(tile[0][j], tile[1][j], tile[2][j], tile[3][j]);
 }
 
+void add_part(inout vec4 sum[4][QUADS], inout vec4 part[4][QUADS])
+{
+    [[unroll]] for (uint i = 0; i < 4; i++)
+        [[unroll]] for (uint c = 0; c < QUADS; c++) {
+            sum[i][c] += part[i][c];
+            part[i][c] = vec4(0);
+        }
+}
+
 // sum[i][c] += weight of own row 4 row + i and other row times the other row's columns, over the
-// other rows; columns are those of part z.
+// other rows; columns are those of part z. Long sums lose fewer digits if parts are summed first:
+// UNROLL products where registers are few, and on CPU devices the whole tile.
 void add_tile(inout vec4 sum[4][QUADS], rows_ref others, other_rows o)
 {
     const uint pairs = QUADS * 16; // of a staged row
     uint row = tile_row, col = tile_col, first = gl_WorkGroupID.z * COLUMNS;
+    vec4 part[4][QUADS];
+    [[unroll]] for (uint i = 0; i < 4; i++)
+        [[unroll]] for (uint c = 0; c < QUADS; c++)
+            part[i][c] = vec4(0);
     [[dont_unroll]] for (uint begin = 0; begin < TILE_OTHER; begin += STAGED) {
         barrier();
         LOAD_PASSES(pass, STAGED * pairs / 128) {
@@ -112,16 +126,21 @@ void add_tile(inout vec4 sum[4][QUADS], rows_ref others, other_rows o)
                 stage[at / 2].zw = x;
         }
         barrier();
-        [[dont_unroll]] for (uint k = 0; k < STAGED; k += UNROLL)
+        [[dont_unroll]] for (uint k = 0; k < STAGED; k += UNROLL) {
             [[unroll]] for (uint f = 0; f < UNROLL; f++) {
                 vec4 w = weights[(begin + k + f) * OWN_LINE + row];
                 [[unroll]] for (uint c = 0; c < QUADS; c++) {
                     vec4 x = stage[(k + f) * QUADS * 8 + c * 8 + col];
                     [[unroll]] for (uint i = 0; i < 4; i++)
-                        sum[i][c] += w[i] * x;
+                        part[i][c] += w[i] * x;
                 }
             }
+            if (UNROLL > 1)
+                add_part(sum, part);
+        }
     }
+    if (UNROLL == 1)
+        add_part(sum, part);
 }
 
 // A value of each of the four own rows from every one of the eight columns, combined in their
@@ -164,6 +183,20 @@ bool next_run(uint from, out uint begin, out uint end)
     [[dont_unroll]] for (uint r = 0; r < TILE_OWN; r++)
         end = max(end, run_end(own_ranges[r], begin));
     return begin != NO_SLOT;
+}
+
+// The same from the end: the last run before the slot `before`.
+bool last_run(uint before, out uint begin, out uint end)
+{
+    begin = NO_SLOT;
+    end = 0;
+    [[dont_unroll]] for (uint r = 0; r < TILE_OWN; r++)
+        end = max(end, last_end(own_ranges[r], before));
+    if (end == 0)
+        return false;
+    [[dont_unroll]] for (uint r = 0; r < TILE_OWN; r++)
+        begin = min(begin, run_begin(own_ranges[r], end - 1));
+    return true;
 }
 
 // Writes sum * factor to own row 4 row + i.

@@ -28,7 +28,8 @@
 
 enum check_role {
     CHECK_INPUT,  // must not change
-    CHECK_OUTPUT, // judged against f64; where f64 is NaN the element must not have been written
+    CHECK_OUTPUT, // judged against f64; where f64 is NaN the element must not have been written,
+                  // and where it is infinite anything may stand
     CHECK_SCRATCH // anything goes
 };
 
