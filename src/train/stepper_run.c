@@ -3,6 +3,8 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/system.h"
+#include "vk/profile.h"
 
 #include <math.h>
 #include <string.h>
@@ -37,6 +39,7 @@ uint32_t train_row_scored(const struct data_row *row, bool score_prompt)
 static bool send_pack(struct train_stepper *st, const struct rows *rows, uint32_t index,
                       const struct model_batch_place *at, uint32_t *place)
 {
+    double since = sys_seconds();
     data_pack_clear(&st->pack);
     for (uint32_t i = 0; i < rows->count; i++) {
         if (st->pack_of[i] != index) continue;
@@ -44,6 +47,7 @@ static bool send_pack(struct train_stepper *st, const struct rows *rows, uint32_
         CHECK(data_pack_add(&st->pack, rows->set, rows->order[i]));
     }
     data_pack_close(&st->pack);
+    vk_profile_host(st->p.device, "packing rows", since);
     return model_batch_upload(&st->batch, st->p.device, &st->pack, at);
 }
 

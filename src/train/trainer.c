@@ -8,6 +8,7 @@
 #include "train/report.h"
 #include "train/run.h"
 #include "train/self_check.h"
+#include "vk/profile.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -174,6 +175,7 @@ static enum train_outcome drive(struct train_run *run)
     run->tokens_at_start = run->tokens_at_log = run->state.num_tokens;
     run->stopped = run->stopped || sys_stop_signal() != 0;
     if (!run->state.step && !run->stopped) train_show_example(run);
+    vk_profile_reset(run->device); // what is told of is the steps
     bool ok = run->stopped || run_steps(run, p, rows);
     for (int i = 0; i < 2; i++)
         mem_free(p[i].rows);

@@ -284,12 +284,15 @@ void vk_device_destroy(struct vk_device *d)
     if (d->handle) {
         CHECK(d->sequences.count == 0);
         vk_staging_finish(d);
+        vk_profile_finish(d);
         vk_block_destroy(d, d->counter);
         CHECK(d->blocks.count == 0); // every arena was finished
     }
     if (idle) {
         vk_pipelines_finish(d);
         if (!d->compile) vk_pipeline_cache_close(d);
+        for (size_t i = 0; i < d->transients.count; i++)
+            vkDestroyQueryPool(d->handle, d->transients.items[i].stamps, NULL);
         vkDestroyPipelineLayout(d->handle, d->layout, NULL);
         vkDestroySemaphore(d->handle, d->timeline, NULL);
         vkDestroyCommandPool(d->handle, d->pool, NULL);

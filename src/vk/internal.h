@@ -112,7 +112,8 @@ bool vk_write_block(struct vk_device *device, struct vk_block *block, uint64_t o
 // Command buffers for single commands, used again when their ticket is done.
 struct vk_transient {
     VkCommandBuffer commands;
-    uint64_t ticket;
+    VkQueryPool stamps; // begin and end, under --profile
+    uint64_t ticket;    // UINT64_MAX between begin and submission
 };
 
 // Begins a command buffer: waits for all earlier submissions' writes. `once`: for one submission.
@@ -121,13 +122,18 @@ bool vk_commands_begin(struct vk_device *device, VkCommandBuffer commands, bool 
 // timestamp at the very end, if not VK_NULL_HANDLE.
 bool vk_commands_end(struct vk_device *device, VkCommandBuffer commands, VkQueryPool stamps,
                      uint32_t query);
-// Queues it; its ticket is then vk_ticket().
-bool vk_queue_submit(struct vk_device *device, VkCommandBuffer commands, const char *what);
+// Queues it, and `then` behind it in the same submission, if that is not VK_NULL_HANDLE; the ticket
+// is then vk_ticket().
+bool vk_queue_submit(struct vk_device *device, VkCommandBuffer commands, VkCommandBuffer then,
+                     const char *what);
 bool vk_commands_alloc(struct vk_device *device, VkCommandBuffer *commands);
 
 // A command buffer begun for one submission, and its submission.
 VkCommandBuffer vk_transient_begin(struct vk_device *device);
 bool vk_transient_submit(struct vk_device *device, VkCommandBuffer commands, const char *what);
+// One whose submission is the caller's: nothing is in it yet.
+VkCommandBuffer vk_transient_take(struct vk_device *device);
+void vk_transient_submitted(struct vk_device *device, VkCommandBuffer commands); // just now
 
 // Everything of `src` before is seen by `dst` after.
 void vk_barrier(VkCommandBuffer commands, VkPipelineStageFlags2 src, VkPipelineStageFlags2 dst);
@@ -242,19 +248,56 @@ void vk_seq_measured(struct vk_seq *s, struct vk_piece *piece, double seconds);
 
 // ---- profile.c ----
 
+// A submission with timestamps, `stamps` of them in `pool`: begin, [after each command,] end.
+struct vk_timed {
+    VkCommandBuffer commands;
+    VkQueryPool pool;
+    uint32_t stamps;
+    const char *what;
+    const struct vk_seq *seq; // whose commands are timed each, or NULL
+    size_t first, count;      // which of them
+};
+// One whose timestamps have not been read.
+struct vk_profile_flight {
+    struct vk_timed timed;
+    uint32_t slot; // of the ring
+    uint64_t ticket;
+    double submitted; // on the host's clock
+    bool late;        // the device had nothing to do any more
+};
+// What the host did, on its clock.
+struct vk_profile_mark {
+    const char *what;
+    double begin, end;
+};
+#define VK_PROFILE_SLOTS 512
 struct vk_profile_state {
     struct ARRAY_OF(struct vk_profile_row) rows;
-    double first, last, busy; // seconds on the device's clock; last 0: nothing yet
+    struct ARRAY_OF(struct vk_profile_idle) reasons;
+    struct ARRAY_OF(struct vk_profile_flight) flights; // in the order of their submission
+    struct ARRAY_OF(struct vk_profile_mark) marks;
+    struct vk_block *ring; // where the device leaves timestamps
+    uint32_t next_slot;
+    uint64_t slot_ticket[VK_PROFILE_SLOTS];
+    double first, last, busy; // seconds on the device's clock; busy 0: nothing yet
     uint64_t raw;             // the last timestamp seen, and what it counts as once unwrapped
     int64_t ticks;
 };
+// Queues a submission; under --profile the device leaves its timestamps where they are found later,
+// so that nobody waits for them.
+bool vk_profile_submit(struct vk_device *device, const struct vk_timed *timed);
+// Reads what is done. Before a sequence's commands change.
+void vk_profile_collect(struct vk_device *device);
+// Forgets what was not read of a sequence.
+void vk_profile_forget(struct vk_device *device, const struct vk_seq *s);
+void vk_profile_finish(struct vk_device *device);
 void vk_profile_add(struct vk_device *device, const char *kernel, double seconds, double flops,
                     double bytes);
 void vk_profile_submission(struct vk_device *device, double begin, double end);
 
 // Timestamps of a piece with `count` commands.
 uint32_t vk_piece_stamps(const struct vk_device *device, size_t count);
-// Reads timestamps of a sequence whose work is done; each submission's once.
+// Learns from the timestamps of a sequence whose work is done; each run's once.
 void vk_seq_harvest(struct vk_seq *s);
 
 // ---- device.c ----

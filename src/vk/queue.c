@@ -99,7 +99,8 @@ static bool lost(struct vk_device *d)
                       d->caps.name, d->last_submitted ? d->last_submitted : "nothing");
 }
 
-bool vk_queue_submit(struct vk_device *device, VkCommandBuffer commands, const char *what)
+bool vk_queue_submit(struct vk_device *device, VkCommandBuffer commands, VkCommandBuffer then,
+                     const char *what)
 {
     if (device->lost) return lost(device);
     if (!vk_validation_ok()) return false;
@@ -107,15 +108,18 @@ bool vk_queue_submit(struct vk_device *device, VkCommandBuffer commands, const c
     // A test takes the place of a driver that drops work.
     bool drop = device->drop_submissions > 0;
     if (drop) device->drop_submissions--;
-    VkCommandBufferSubmitInfo buffer = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO,
-                                        .commandBuffer = commands};
+    VkCommandBufferSubmitInfo buffers[2] = {
+        {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO, .commandBuffer = commands},
+        {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO, .commandBuffer = then}};
     VkSemaphoreSubmitInfo signal = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO,
                                     .semaphore = device->timeline,
                                     .value = ticket,
                                     .stageMask = VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT};
     VkSubmitInfo2 info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO_2,
-                          .commandBufferInfoCount = drop ? 0 : 1,
-                          .pCommandBufferInfos = &buffer,
+                          .commandBufferInfoCount = drop   ? 0
+                                                    : then ? 2
+                                                           : 1,
+                          .pCommandBufferInfos = buffers,
                           .signalSemaphoreInfoCount = 1,
                           .pSignalSemaphoreInfos = &signal};
     VkResult r = vkQueueSubmit2(device->queue, 1, &info, VK_NULL_HANDLE);
@@ -180,7 +184,7 @@ bool vk_wait(struct vk_device *device, uint64_t ticket)
     CHECK(ticket <= device->submitted);
     if (device->lost) return lost(device);
     if (device->compile) return vk_validation_ok(); // nothing was submitted
-    double since = sys_seconds();
+    double since = sys_seconds(), begin = since;
     while (!vk_done(device, ticket)) {
         VkSemaphoreWaitInfo info = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
                                     .semaphoreCount = 1,
@@ -200,6 +204,7 @@ bool vk_wait(struct vk_device *device, uint64_t ticket)
                               device->caps.name, device->last_submitted, patience(device));
         }
     }
+    vk_profile_host(device, "waiting for the device", begin);
     return verify(device) && vk_validation_ok();
 }
 
@@ -216,7 +221,14 @@ bool vk_wait_all(struct vk_device *device)
 
 // ---- single commands ----
 
-VkCommandBuffer vk_transient_begin(struct vk_device *device)
+static struct vk_transient *transient_of(struct vk_device *d, VkCommandBuffer commands)
+{
+    for (size_t i = 0; i < d->transients.count; i++)
+        if (d->transients.items[i].commands == commands) return &d->transients.items[i];
+    return NULL;
+}
+
+VkCommandBuffer vk_transient_take(struct vk_device *device)
 {
     if (device->lost) {
         lost(device);
@@ -233,16 +245,41 @@ VkCommandBuffer vk_transient_begin(struct vk_device *device)
         ARRAY_PUSH(&device->transients, fresh);
         free = &device->transients.items[device->transients.count - 1];
     }
-    return vk_commands_begin(device, free->commands, true) ? free->commands : VK_NULL_HANDLE;
+    if (!vk_commands_begin(device, free->commands, true)) return VK_NULL_HANDLE;
+    free->ticket = UINT64_MAX;
+    return free->commands;
+}
+
+void vk_transient_submitted(struct vk_device *device, VkCommandBuffer commands)
+{
+    transient_of(device, commands)->ticket = device->submitted;
+}
+
+VkCommandBuffer vk_transient_begin(struct vk_device *device)
+{
+    VkCommandBuffer commands = vk_transient_take(device);
+    if (!commands || !device->profile || device->caps.timestamp_ns <= 0) return commands;
+    struct vk_transient *t = transient_of(device, commands);
+    VkQueryPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
+                                  .queryType = VK_QUERY_TYPE_TIMESTAMP,
+                                  .queryCount = 2};
+    VkResult r =
+        t->stamps ? VK_SUCCESS : vkCreateQueryPool(device->handle, &info, NULL, &t->stamps);
+    if (r != VK_SUCCESS) {
+        vk_fail(r, "vkCreateQueryPool");
+        return VK_NULL_HANDLE;
+    }
+    vkCmdResetQueryPool(commands, t->stamps, 0, 2);
+    vkCmdWriteTimestamp2(commands, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT, t->stamps, 0);
+    return commands;
 }
 
 bool vk_transient_submit(struct vk_device *device, VkCommandBuffer commands, const char *what)
 {
-    if (!vk_commands_end(device, commands, VK_NULL_HANDLE, 0) ||
-        !vk_queue_submit(device, commands, what))
+    VkQueryPool stamps = transient_of(device, commands)->stamps;
+    struct vk_timed timed = {.commands = commands, .pool = stamps, .stamps = 2, .what = what};
+    if (!vk_commands_end(device, commands, stamps, 1) || !vk_profile_submit(device, &timed))
         return false;
-    for (size_t i = 0; i < device->transients.count; i++)
-        if (device->transients.items[i].commands == commands)
-            device->transients.items[i].ticket = device->submitted;
+    vk_transient_submitted(device, commands);
     return true;
 }

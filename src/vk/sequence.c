@@ -7,11 +7,12 @@
 //
 // Timestamps stand in query pools that belong to the pieces, so a run's must be read before the
 // next run begins. The first few runs are waited for, to learn from them; later ones are read only
-// if they happen to be done, and every 64th is waited for. Under --profile all are.
+// if they happen to be done, and every 64th is waited for. --profile does not read them here.
 #include "vk/sequence.h"
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/system.h"
 #include "vk/internal.h"
 
 #include <string.h>
@@ -42,11 +43,13 @@ void vk_seq_destroy(struct vk_seq *s)
     struct vk_device *d = s->device;
     if (vk_done(d, s->ticket) || vk_idle(d)) {
         vk_seq_harvest(s);
+        vk_profile_collect(d);
         for (size_t i = 0; i < s->pieces.count; i++) {
             vkFreeCommandBuffers(d->handle, d->pool, 1, &s->pieces.items[i].commands);
             vkDestroyQueryPool(d->handle, s->pieces.items[i].stamps, NULL);
         }
     }
+    vk_profile_forget(d, s);
     for (size_t i = 0; i < d->sequences.count; i++)
         if (d->sequences.items[i] == s)
             d->sequences.items[i] = d->sequences.items[--d->sequences.count];
@@ -276,6 +279,8 @@ void vk_copy(struct vk_seq *s, vk_addr dst, vk_addr src, uint64_t bytes)
 static bool record(struct vk_seq *s)
 {
     CHECK(vk_done(s->device, s->ticket)); // commands in flight must stay as they are
+    vk_profile_collect(s->device);
+    double begin = sys_seconds();
     if (s->times_recorded++ == 0) s->rates = s->device->rates;
     s->recorded = s->failed = s->in_group = false;
     s->commands.count = s->piece_count = 0;
@@ -295,6 +300,7 @@ static bool record(struct vk_seq *s)
     if (!s->device->compile && !end_piece(s)) return false;
     CHECK(s->correction_count == 0 || s->correction_count == s->commands.count);
     s->recorded = true;
+    vk_profile_host(s->device, "recording commands", begin);
     log_debug("'%s': %zu commands in %zu submissions", s->name, s->commands.count, s->piece_count);
     return true;
 }
@@ -322,8 +328,8 @@ static bool tune(struct vk_seq *s)
 {
     struct vk_device *d = s->device;
     if (d->caps.timestamp_ns <= 0 || s->harvested) return true;
-    bool wait = d->profile || s->times_submitted <= RUNS_WAITED_FOR ||
-                s->times_submitted % RUNS_BETWEEN_WAITS == 0;
+    bool wait =
+        s->times_submitted <= RUNS_WAITED_FOR || s->times_submitted % RUNS_BETWEEN_WAITS == 0;
     if (wait ? !vk_wait(d, s->ticket) : !vk_done(d, s->ticket)) return !wait;
     vk_seq_harvest(s);
     double budget = d->rates.budget;
@@ -340,7 +346,11 @@ bool vk_seq_submit(struct vk_seq *s)
     if (s->recorded && !tune(s)) return false;
     if (!s->recorded && !record(s)) return false;
     for (size_t i = 0; i < s->piece_count; i++) {
-        bool ok = vk_queue_submit(s->device, s->pieces.items[i].commands, s->name);
+        const struct vk_piece *p = &s->pieces.items[i];
+        bool ok =
+            vk_profile_submit(s->device, &(struct vk_timed){p->commands, p->stamps,
+                                                            vk_piece_stamps(s->device, p->count),
+                                                            s->name, s, p->first, p->count});
         s->ticket = vk_ticket(s->device);
         if (!ok) return false;
     }

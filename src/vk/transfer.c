@@ -6,6 +6,7 @@
 // through one readback block, waiting for each piece. vk_upload() uses the ring for mapped memory
 // too, since work in flight may still read what stood there before.
 #include "base/mem.h"
+#include "base/system.h"
 #include "vk/internal.h"
 
 #include <string.h>
@@ -71,6 +72,7 @@ bool vk_upload(struct vk_device *device, vk_addr dst, const void *src, uint64_t 
     uint64_t begin = st->head, offset;
     uint8_t *staged = take(device, bytes, &offset);
     if (!staged) return false;
+    double since = sys_seconds();
     memcpy(staged, src, bytes);
     VkCommandBuffer commands = vk_transient_begin(device);
     if (!commands) return false;
@@ -80,6 +82,7 @@ bool vk_upload(struct vk_device *device, vk_addr dst, const void *src, uint64_t 
     vkCmdCopyBuffer(commands, st->ring->buffer, block->buffer, 1, &copy);
     if (!vk_transient_submit(device, commands, "an upload")) return false;
     ARRAY_PUSH(&st->uses, (struct vk_staging_use){begin, vk_ticket(device)});
+    vk_profile_host(device, "queueing uploads", since);
     return true;
 }
 
