@@ -1,6 +1,6 @@
 // g = grad clip_factor; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; w -= lr wd w where the
 // block decays; w -= lr (m / c1) / (sqrt(v / c2) + eps); grad = 0. Updates w, m, v, assigns grad;
-// nothing if the step has non-finite gradients. Grid: groups_of(tiles, tiles of a workgroup).
+// ADAMW_SKIP if the step has non-finite gradients. Grid: groups_of(tiles, tiles of a workgroup).
 #version 460
 #include "common.glsl"
 #include "arena_types.glsl"
@@ -11,7 +11,7 @@ ARGS(adamw_args);
 void main()
 {
     if (args.results.v[0].nonfinite != 0u)
-        return;
+        ADAMW_SKIP
     span_table weights = args.weight, lower = args.weight_lower, grads = args.grad;
     span_table ms = args.m, vs = args.v;
     u32 decay = args.decay;

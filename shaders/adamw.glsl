@@ -8,12 +8,28 @@ struct adamw_rates {
     float beta1, beta2, beta1_rest, beta2_rest, epsilon;
 };
 
+// Skipped steps that the host did not know of when it made the step's values.
+uint adamw_unknown_skips(step_values_ref step, step_results_ref results)
+{
+    return min(results.v[0].skipped - step.v[0].skipped, STEP_UNKNOWN_SKIPS - 1u);
+}
+
 // Of a kernel whose arguments have the names of struct adamw_args.
 #define ADAMW_RATES                                                                                \
     adamw_rates(args.results.v[0].clip_factor, args.step.v[0].learning_rate,                       \
-                args.step.v[0].learning_rate *args.weight_decay, args.step.v[0].correction1,       \
-                args.step.v[0].correction2, args.beta1, args.beta2, args.one_minus_beta1,          \
-                args.one_minus_beta2, args.epsilon)
+                args.step.v[0].learning_rate * args.weight_decay,                                  \
+                args.step.v[0].correction1[adamw_unknown_skips(args.step, args.results)],          \
+                args.step.v[0].correction2[adamw_unknown_skips(args.step, args.results)],          \
+                args.beta1, args.beta2, args.one_minus_beta1, args.one_minus_beta2, args.epsilon)
+
+// What is done instead of a step whose gradient is not finite: nothing; but with a loss scale, under
+// which the run goes on, the gradient is cleared for the next step.
+#define ADAMW_SKIP                                                                                 \
+    {                                                                                              \
+        if (args.results.v[0].grad_scale > 0.0)                                                    \
+            clear_grads(args.grad, args.blocks, args.span_shift, args.tiles);                      \
+        return;                                                                                    \
+    }
 
 // The moments after a clipped gradient g.
 #define adamw_first(r, m, g) ((r).beta1 * (m) + (r).beta1_rest * (g))

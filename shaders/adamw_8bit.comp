@@ -6,8 +6,8 @@
 // The step itself is made with the new moments before they are rounded. Codes are the nearest by the
 // fourth root; but below 4, where they stand far apart, m leans to the lower and v to the higher, so
 // that rounding makes steps smaller rather than larger, and no v is lost to 0, which would make a
-// step of m / eps. Updates w, m, v, scales, assigns grad; nothing if the step has non-finite
-// gradients. Grid: groups_of(tiles, tiles of a workgroup).
+// step of m / eps. Updates w, m, v, scales, assigns grad; ADAMW_SKIP if the step has
+// non-finite gradients. Grid: groups_of(tiles, tiles of a workgroup).
 #version 460
 #include "common.glsl"
 #include "arena_types.glsl"
@@ -75,7 +75,7 @@ vec4 root_of(vec4 v) { return min(sqrt(v), vec4(ADAMW_8BIT_LARGEST_ROOT)); }
 void main()
 {
     if (args.results.v[0].nonfinite != 0u)
-        return;
+        ADAMW_SKIP
     span_table weights = args.weight, lower = args.weight_lower, grads = args.grad;
     span_table ms = args.m, vs = args.v;
     f32x2 scales = args.scales;

@@ -146,4 +146,18 @@ vector load_grad(grad_place at, uint i)
     return uintBitsToFloat(load_grad_bits(at, i));
 }
 
+// Zeros in this workgroup's tiles.
+void clear_grads(span_table grads, uint blocks, uint span_shift, uint tiles)
+{
+    uint first = group_index() * tiles;
+    for (uint t = first; t < first + tiles; t++) {
+        arena_tile tile = tile_of(t, blocks, span_shift);
+        for (uint block = tile.first; block < tile.end; block++) {
+            grad_place at = grad_place_at(grads.v[tile.span], block, local_index);
+            [[unroll]] for (uint i = 0u; i < BLOCK_VECTORS; i += local_size)
+                clear_grad(at, i);
+        }
+    }
+}
+
 #endif

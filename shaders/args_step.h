@@ -2,12 +2,17 @@
 #ifndef TRDPO_ARGS_STEP_H
 #define TRDPO_ARGS_STEP_H
 
+#define STEP_UNKNOWN_SKIPS 3 // steps in flight, and none
+
 // Written by the host before each optimiser step.
 struct step_values {
     float loss_scale; // pairs: 1 / pairs of the step; SFT: 1 / scored tokens of the step
     float learning_rate;
-    float correction1; // 1 - beta1^t
-    float correction2; // 1 - beta2^t
+    // 1 - beta1^t and 1 - beta2^t, with t the number of this step less those that have been
+    // skipped: as many as the host knew of, one more, two more.
+    float correction1[STEP_UNKNOWN_SKIPS];
+    float correction2[STEP_UNKNOWN_SKIPS];
+    uint skipped; // that the host knew of
 };
 
 // Written by the device, read by the host one step late.
@@ -16,7 +21,16 @@ struct step_results {
     float clip_factor;
     uint nonfinite;   // gradients that are NaN or infinite
     uint ref_updates; // since the device was set up
+    // Dynamic loss scaling, as PyTorch's GradScaler does it: gradients are computed that many times
+    // as large, so that fp16 holds small ones. A step that overflows is skipped and halves the
+    // scale; LOSS_SCALE_GROWTH steps in a row that do not double it.
+    float grad_scale; // a power of two; 0: gradients are as they are, and none is skipped
+    uint steady;      // steps since the scale changed
+    uint skipped;     // steps, since the run began
 };
+#define LOSS_SCALE_START 65536.0f
+#define LOSS_SCALE_MOST 16777216.0f
+#define LOSS_SCALE_GROWTH 2000u
 
 // Losses of pairs, in the order of the choices of the key loss_type; method.md's names in capitals.
 #define PREF_SIGMOID 0

@@ -23,6 +23,13 @@ struct grad_norm_sum_args {
     float max_norm;
 };
 
+struct scale_by_loss_args {
+    ADDRESS(f32) y;
+    ADDRESS(u32) live; // bounds the count
+    ADDRESS(step_results_ref) results;
+    uint count;
+};
+
 struct adamw_args {
     ADDRESS(span_table) weight, weight_lower, grad, m, v; // lower: of master halves, else 0
     ADDRESS(step_values_ref) step;

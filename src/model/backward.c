@@ -117,7 +117,8 @@ void model_backward(struct vk_seq *s, const struct model_pass *p, const struct m
     const struct model_activations *a = p->act;
     CHECK(a->training);
 
-    op_linear_use(s, &(struct op_linear_setup){.scratch = a->matmul, .scratch_bytes = a->matmul_bytes});
+    op_linear_use(s, &(struct op_linear_setup){.scratch = a->matmul, .scratch_bytes = a->matmul_bytes,
+                                               .units = p->units});
     op_head_bwd(s, &(struct op_head_bwd){.dx = a->dfinal, .dw = grad->head, .dlogp = a->dlogp,
                                          .x = a->final_norm, .w = w->head,
                                          .targets = b->scored_target, .lse = a->lse,

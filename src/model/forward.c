@@ -74,7 +74,8 @@ void model_forward(struct vk_seq *s, const struct model_pass *p, const struct mo
     const struct model_batch *b = p->batch;
     const struct model_activations *a = p->act;
 
-    op_linear_use(s, &(struct op_linear_setup){.scratch = a->matmul, .scratch_bytes = a->matmul_bytes});
+    op_linear_use(s, &(struct op_linear_setup){.scratch = a->matmul, .scratch_bytes = a->matmul_bytes,
+                                               .units = p->units});
     op_embed_fwd(s, &(struct op_embed){.x = a->layer[0].x, .weight = w->embed, .ids = b->ids,
                                        .rows = b->tokens, .cols = c->channels,
                                        .vocab = c->vocab, .live = b->live_tokens,

@@ -5,6 +5,7 @@
 #include "model/activations.h"
 #include "model/batch.h"
 #include "model/weights.h"
+#include "ops/linear.h"
 #include "vk/sequence.h"
 
 // What a pass needs beside the weights; all of it must outlive the recorded sequence.
@@ -14,6 +15,7 @@ struct model_pass {
     const struct model_activations *act;
     vk_addr rope_table; // model_rope_table(), rope_rows positions
     uint32_t rope_rows;
+    enum op_units units; // what products are computed in
 };
 
 // Log-probs of the batch's scored targets under `w`: act->logp, lse, entropy, is_argmax.

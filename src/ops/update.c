@@ -114,6 +114,16 @@ void op_grad_norm(struct vk_seq *s, const struct op_grad_norm *p)
              .partials = partials, .max_norm = p->max_norm);
 }
 
+void op_scale_by_loss(struct vk_seq *s, const struct op_scale_by_loss *p)
+{
+    CHECK_WORDS(s, p->y, p->count);
+    CHECK_WORDS(s, p->results, sizeof(struct step_results) / 4);
+    CHECK_OPTIONAL_WORDS(s, p->live, 1);
+    vk_cost(s, p->count, 8.0 * p->count);
+    DISPATCH(s, scale_by_loss, groups_of(p->count, FILL_WORDS_PER_GROUP), .y = p->y,
+             .live = p->live, .results = p->results, .count = p->count);
+}
+
 void op_adamw(struct vk_seq *s, const struct op_adamw *p)
 {
     double count = (double)p->weight.count;

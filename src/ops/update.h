@@ -34,10 +34,22 @@ struct op_grad_norm {
 };
 void op_grad_norm(struct vk_seq *s, const struct op_grad_norm *p);
 
+// y[i] *= results.grad_scale for i < count (`live`, address of a uint32, bounds it): the loss scale
+// on the derivatives of the loss, from where it goes through the backward pass. With a scale
+// (grad_scale > 0; shaders/args_step.h) op_grad_norm() takes it out of grad_norm and clip_factor,
+// and moves it on: a step with gradients that are not finite halves it.
+struct op_scale_by_loss {
+    vk_addr y, results;
+    uint32_t count;
+    vk_addr live;
+};
+void op_scale_by_loss(struct vk_seq *s, const struct op_scale_by_loss *p);
+
 // AdamW (Loshchilov and Hutter 2019, as torch.optim.AdamW): g = grad * clip_factor;
 // m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; w -= lr wd w; w -= lr (m / c1) / (sqrt(v / c2) +
 // eps), with lr, c1 = 1 - b1^t, c2 = 1 - b2^t from struct step_values. Also sets grad to zero for
-// the next step. Nothing changes when step_results counts non-finite gradients. `decay`: uint32 bit
+// the next step. When step_results counts non-finite gradients nothing changes, but with a loss
+// scale the gradient is set to zero all the same. `decay`: uint32 bit
 // array, one bit for each 256 elements, of blocks that decay; 0: all decay.
 struct op_adamw {
     struct op_arena weight; // fp32, or master halves

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "hf/folder.h"
 
+#include <math.h>
 #include <string.h>
 #include <zlib.h>
 
@@ -45,6 +46,9 @@ static bool write_state(const struct train_run *run, const char *path)
     cJSON_AddNumberToObject(root, "epoch", (double)s->step / (double)run->steps_per_epoch);
     cJSON_AddNumberToObject(root, "num_tokens", (double)s->num_tokens);
     cJSON_AddNumberToObject(root, "ref_updates", (double)s->ref_updates);
+    cJSON_AddNumberToObject(root, "loss_scale", s->grad_scale);
+    cJSON_AddNumberToObject(root, "loss_scale_steady", (double)s->steady);
+    cJSON_AddNumberToObject(root, "skipped_steps", (double)s->skipped);
     cJSON_AddNumberToObject(root, "eval_step", (double)s->eval_step);
     write_best(run, root);
     cJSON_AddNumberToObject(root, "dataset_rows", (double)run->train.rows.count);
@@ -221,6 +225,9 @@ static bool read_state(struct train_run *run, const cJSON *root)
     if (!json_get_int(root, "format", &format) || !json_get_int(root, "global_step", &s->step) ||
         !json_get_int(root, "num_tokens", &s->num_tokens) ||
         !json_get_int(root, "ref_updates", &s->ref_updates) ||
+        !json_get_double(root, "loss_scale", &s->grad_scale) ||
+        !json_get_int(root, "loss_scale_steady", &s->steady) ||
+        !json_get_int(root, "skipped_steps", &s->skipped) ||
         !json_get_int(root, "eval_step", &s->eval_step))
         return false;
     if (format != FORMAT)
@@ -230,6 +237,12 @@ static bool read_state(struct train_run *run, const cJSON *root)
         s->eval_step < -1)
         return err_user(
             "global_step, num_tokens, ref_updates or eval_step is missing or out of range");
+    int exponent;
+    if (s->grad_scale < 0 || s->grad_scale > (double)LOSS_SCALE_MOST ||
+        (s->grad_scale > 0 && (s->grad_scale < 1 || frexp(s->grad_scale, &exponent) != 0.5)) ||
+        s->steady < 0 || s->steady >= (int64_t)LOSS_SCALE_GROWTH || s->skipped < 0 ||
+        s->skipped > s->step)
+        return err_user("loss_scale, loss_scale_steady or skipped_steps is out of range");
     const struct train_config *c = run->config;
     if (!check_dataset(root, &run->train, "", c->dataset_name) ||
         !check_dataset(root, &run->eval, "eval_", c->eval_dataset_name) ||
@@ -272,6 +285,10 @@ bool train_checkpoint_load(struct train_run *run)
     cJSON_Delete(root);
     mem_free(path);
     ok = ok && load_weights(run, run->resume_dir) &&
-         train_stepper_set_ref_updates(run->stepper, (uint32_t)run->state.ref_updates);
+         train_stepper_set_counts(
+             run->stepper, &(struct step_results){.ref_updates = (uint32_t)run->state.ref_updates,
+                                                  .grad_scale = (float)run->state.grad_scale,
+                                                  .steady = (uint32_t)run->state.steady,
+                                                  .skipped = (uint32_t)run->state.skipped});
     return ok;
 }

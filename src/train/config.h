@@ -32,7 +32,12 @@ enum train_eval_strategy {
     TRAIN_EVAL_EPOCH
 };                                                  // _AUTO: as eval_steps says
 enum train_optim { TRAIN_ADAMW, TRAIN_ADAMW_8BIT }; // of a resolved configuration
-enum train_dtype { TRAIN_DTYPE_AUTO, TRAIN_DTYPE_FP32, TRAIN_DTYPE_BF16 }; // resolved
+enum train_dtype {
+    TRAIN_DTYPE_AUTO,
+    TRAIN_DTYPE_FP32,
+    TRAIN_DTYPE_BF16,
+    TRAIN_DTYPE_FP16
+}; // of a resolved configuration
 enum train_gradient_dtype { TRAIN_GRADIENT_FP32, TRAIN_GRADIENT_BF16 };
 enum train_choice { TRAIN_AUTO, TRAIN_TRUE, TRAIN_FALSE };
 
@@ -73,7 +78,7 @@ struct train_config {
     int64_t max_steps, per_device_train_batch_size, gradient_accumulation_steps;
     int64_t dtype;          // enum train_dtype
     int64_t gradient_dtype; // enum train_gradient_dtype
-    bool bf16;
+    bool bf16, fp16;
     int64_t optim; // enum train_optim
     double adam_beta1, adam_beta2, adam_epsilon, weight_decay, max_grad_norm;
     int64_t max_length;

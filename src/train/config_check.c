@@ -148,12 +148,20 @@ static bool check_evaluation(const struct train_config *c)
 
 static bool check_precision(const struct train_config *c)
 {
-    if (c->bf16 && c->dtype == TRAIN_DTYPE_FP32)
-        return err_user("bf16: true means dtype: bf16, but dtype is fp32: leave one of them out");
+    if (c->bf16 && c->fp16) return err_user("bf16 and fp16 are both true: leave one of them out");
+    if ((c->bf16 && c->dtype != TRAIN_DTYPE_BF16) || (c->fp16 && c->dtype != TRAIN_DTYPE_FP16)) {
+        const char *flag = c->bf16 ? "bf16" : "fp16";
+        struct str dtype = {0};
+        train_config_value(c, train_key_find("dtype"), &dtype);
+        err_user("%s: true means dtype: %s, but dtype is %s: leave one of them out", flag, flag,
+                 str_text(&dtype));
+        str_finish(&dtype);
+        return false;
+    }
     if (c->gradient_dtype != TRAIN_GRADIENT_BF16) return true;
-    if (c->dtype != TRAIN_DTYPE_BF16)
-        return err_user(
-            "gradient_dtype: bf16 goes with dtype: bf16: set that too, or leave it out");
+    if (c->dtype != TRAIN_DTYPE_BF16 && c->dtype != TRAIN_DTYPE_FP16)
+        return err_user("gradient_dtype: bf16 goes with dtype: bf16 or fp16: set one of them, or "
+                        "leave it out");
     if (c->ref_offload == TRAIN_OFFLOAD_ON)
         return err_user("gradient_dtype: bf16 leaves no room for the reference of ref_offload: on, "
                         "which stands in the gradient's place: leave one of them out");

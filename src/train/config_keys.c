@@ -48,7 +48,7 @@
 // In the order of enum train_optim; then other names, as in train_config_resolve().
 #define OPTIMISERS "adamw|adamw_8bit|adamw_torch|adamw_torch_fused|adamw_bnb_8bit"
 // In the order of enum train_dtype; then other names.
-#define DTYPES "auto|fp32|bf16|float32|bfloat16"
+#define DTYPES "auto|fp32|bf16|fp16|float32|bfloat16|float16"
 #define CURVES "linear|cosine|1-sqrt"
 
 // One line a key.
@@ -100,9 +100,10 @@ const struct train_key train_keys[] = {
     CHOICE(decay_type, "cosine", CURVES, "warmup_stable_decay: course of the decay", TRL),
     NUMBER(min_lr_ratio, "0", 0, 1, "warmup_stable_decay: lowest rate as a share of learning_rate", TRL),
     NUMBER(num_cycles, "0.5", 0, 1e6, "cosine schedules: waves; 0.5 goes down once", TRL),
-    CHOICE(dtype, "auto", DTYPES, "weights in memory: bf16 that forward and backward read, with the rest of an fp32 kept apart for the optimiser, or fp32; auto: fp32", TRL),
-    CHOICE(gradient_dtype, "fp32", "fp32|bf16", "gradient in memory; bf16 goes with dtype: bf16", OURS),
+    CHOICE(dtype, "auto", DTYPES, "weights in memory: bf16 that forward and backward read, with the rest of an fp32 kept apart for the optimiser, or fp32; fp16: the same, and products on fp16 matrix units, which bf16 takes too where they are fast; auto: bf16 where they are", TRL),
+    CHOICE(gradient_dtype, "fp32", "fp32|bf16", "gradient in memory; bf16 goes with dtype: bf16 or fp16", OURS),
     FLAG(bf16, "false", "TRL's name for dtype: bf16", TRL),
+    FLAG(fp16, "false", "TRL's name for dtype: fp16", TRL),
     CHOICE(optim, "adamw", OPTIMISERS, "AdamW with its moments in fp32, or in 8 bits; the longer names are others' for these", TRL),
     NUMBER(adam_beta1, "0.9", 0, 0.9999999, "decay of AdamW's first moment", TRL),
     NUMBER(adam_beta2, "0.999", 0, 0.9999999, "decay of AdamW's second moment", TRL),
@@ -157,7 +158,6 @@ const char *train_key_heading(const struct train_key *key)
 // ("*": at any, as they say how to do what another key, refused here, would ask for).
 static const struct train_foreign_key foreign_keys[] = {
     {"torch_dtype", "auto", "give dtype"},
-    {"fp16", "false", "set dtype: bf16"},
     {"use_peft", "false", "this version trains all weights"},
     {"lora_r", "*", NULL},
     {"lora_alpha", "*", NULL},

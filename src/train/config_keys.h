@@ -16,8 +16,9 @@
 #define TRAIN_ADAMW_BNB_8BIT 4
 
 // The same of `dtype`, behind enum train_dtype.
-#define TRAIN_DTYPE_FLOAT32 3
-#define TRAIN_DTYPE_BFLOAT16 4
+#define TRAIN_DTYPE_FLOAT32 4
+#define TRAIN_DTYPE_BFLOAT16 5
+#define TRAIN_DTYPE_FLOAT16 6
 
 struct train_foreign_key {
     const char *name;

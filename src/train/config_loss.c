@@ -26,6 +26,8 @@ void train_config_resolve(struct train_config *c)
     if (c->dtype == TRAIN_DTYPE_FLOAT32) c->dtype = TRAIN_DTYPE_FP32;
     if (c->dtype == TRAIN_DTYPE_BFLOAT16 || (c->bf16 && c->dtype == TRAIN_DTYPE_AUTO))
         c->dtype = TRAIN_DTYPE_BF16;
+    if (c->dtype == TRAIN_DTYPE_FLOAT16 || (c->fp16 && c->dtype == TRAIN_DTYPE_AUTO))
+        c->dtype = TRAIN_DTYPE_FP16;
     if (c->optim == TRAIN_ADAMW_TORCH || c->optim == TRAIN_ADAMW_TORCH_FUSED)
         c->optim = TRAIN_ADAMW;
     if (c->optim == TRAIN_ADAMW_BNB_8BIT) c->optim = TRAIN_ADAMW_8BIT;

@@ -160,10 +160,13 @@ bool train_plan_check(struct train_run *run)
                         str_bytes(bytes, entries[i].bytes));
     }
     char all[32], free_bytes[32];
+    struct str precision = {0};
+    train_precision_text(p, &precision);
     log_info("memory: %s of %s: %s; %.2f bytes a parameter before activations (%s)",
              str_bytes(all, total), str_bytes(free_bytes, available), str_text(&line),
              (double)sum(entries, OF_WEIGHTS) / (double)run->layout.parameters,
-             train_precision_text(p));
+             str_text(&precision));
+    str_finish(&precision);
     str_finish(&line);
     tell(run, weights, kept, &sizes[run->recompute]);
     return total <= available || refuse(run, total, available, entries[4].bytes);

@@ -19,6 +19,9 @@ struct train_state {
     int64_t step;       // optimiser steps done
     int64_t num_tokens; // tokens of the rows done, prompt counted with each completion
     int64_t ref_updates;
+    // Of the loss scale, 0 where there is none (struct step_results); steps skipped in a row.
+    double grad_scale;
+    int64_t steady, skipped, skipped_in_row;
     int64_t eval_step;           // of the last evaluation, -1: none yet
     struct train_best best;      // if evaluations are compared
     struct train_metrics window; // since the last logged line

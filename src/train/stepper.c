@@ -221,7 +221,8 @@ struct train_stepper *train_stepper_create(const struct train_stepper_params *pa
     st->pack_rows = MEM_ARRAY(uint32_t, params->rows);
     for (int i = 0; i < STEPPER_SLOTS; i++)
         st->flights[i].place = MEM_ARRAY(uint32_t, params->rows);
-    if (!create_arenas(st) || !write_constants(st)) {
+    if (!create_arenas(st) || !write_constants(st) ||
+        !train_stepper_set_counts(st, &(struct step_results){0})) {
         train_stepper_destroy(st);
         return NULL;
     }
@@ -229,7 +230,8 @@ struct train_stepper *train_stepper_create(const struct train_stepper_params *pa
                                    .batch = &st->batch,
                                    .act = &st->act,
                                    .rope_table = st->rope,
-                                   .rope_rows = params->tokens};
+                                   .rope_rows = params->tokens,
+                                   .units = params->precision.units};
     stepper_create_sequences(st);
     return st;
 }

@@ -11,6 +11,7 @@
 #include "train/codes.h"
 #include "train/config.h"
 #include "train/offload.h"
+#include "train/precision.h"
 
 struct train_stepper;
 
@@ -20,6 +21,7 @@ enum data_kind train_data_kind(const struct train_config *config);
 struct train_stepper_params {
     struct vk_device *device;
     const struct train_config *config; // method, loss and optimiser settings
+    struct train_precision precision;  // units and loss scale; zeroed: fp32, none
     const struct model_layout *layout;
     struct model_weights *policy;
     // The reference, or the arena that it visits. NULL: the method has none; or, in evaluation, the
@@ -98,8 +100,9 @@ bool train_stepper_evaluate(struct train_stepper *st, const struct data_set *set
 bool train_stepper_score(struct train_stepper *st, const struct data_set *set,
                          const uint32_t *order, uint32_t count, float *sums);
 
-// Number of reference updates since creation plus what train_stepper_set_ref_updates() set.
-bool train_stepper_set_ref_updates(struct train_stepper *st, uint32_t updates);
+// What the device counts from step to step, to go on from: ref_updates, and with a loss scale
+// grad_scale, steady and skipped. Before the first step.
+bool train_stepper_set_counts(struct train_stepper *st, const struct step_results *counts);
 
 // Scored positions of a row.
 uint32_t train_row_scored(const struct data_row *row, bool score_prompt);

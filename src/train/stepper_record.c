@@ -149,6 +149,11 @@ static void record_train_pass(struct vk_seq *s, void *ctx)
     struct train_stepper *st = ctx;
     record_forward(s, st);
     record_loss(s, st);
+    if (st->p.precision.loss_scale)
+        op_scale_by_loss(s, &(struct op_scale_by_loss){.y = st->act.dlogp,
+                                                       .results = st->results,
+                                                       .count = st->batch.scored,
+                                                       .live = st->batch.live_scored});
     model_backward(s, &st->pass, st->p.policy, st->p.grad);
 }
 

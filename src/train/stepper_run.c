@@ -167,8 +167,13 @@ static bool send_values(struct train_stepper *st, const struct rows *rows,
     struct step_values values = {.loss_scale = (float)(1.0 / units)};
     if (step) {
         values.learning_rate = (float)step->learning_rate;
-        values.correction1 = (float)(1 - pow(c->adam_beta1, (double)step->number));
-        values.correction2 = (float)(1 - pow(c->adam_beta2, (double)step->number));
+        values.skipped = st->skipped;
+        for (int i = 0; i < STEP_UNKNOWN_SKIPS; i++) {
+            double t = (double)step->number - st->skipped - i; // below 1 only where it cannot be
+            if (t < 1) t = 1;
+            values.correction1[i] = (float)(1 - pow(c->adam_beta1, t));
+            values.correction2[i] = (float)(1 - pow(c->adam_beta2, t));
+        }
     }
     return vk_upload(st->p.device, st->values, &values, sizeof values);
 }
@@ -236,6 +241,7 @@ bool train_stepper_collect(struct train_stepper *st, union train_row_metrics *ro
     if (!vk_wait(st->p.device, flight->ticket)) return false;
     const uint8_t *host = vk_host(st->p.device, st->readback_slot[slot]);
     memcpy(results, host, sizeof *results);
+    st->skipped = results->skipped;
     pick_rows(st, host + STEPPER_RESULTS_AT, flight->place, flight->count, rows);
     st->collected++;
     return true;
@@ -282,8 +288,13 @@ bool train_stepper_score(struct train_stepper *st, const struct data_set *set,
     return ok;
 }
 
-bool train_stepper_set_ref_updates(struct train_stepper *st, uint32_t updates)
+bool train_stepper_set_counts(struct train_stepper *st, const struct step_results *counts)
 {
-    struct step_results results = {.ref_updates = updates};
+    struct step_results results = {.ref_updates = counts->ref_updates};
+    if (st->p.precision.loss_scale) {
+        results.grad_scale = counts->grad_scale > 0 ? counts->grad_scale : LOSS_SCALE_START;
+        results.steady = counts->steady;
+        results.skipped = st->skipped = counts->skipped;
+    }
     return vk_write(st->p.device, st->results, &results, sizeof results);
 }

@@ -52,6 +52,7 @@ struct train_stepper {
     } finish_ctx[STEPPER_SLOTS];
     struct stepper_flight flights[STEPPER_SLOTS];
     uint32_t queued, collected;         // steps
+    uint32_t skipped;                   // steps, of those collected
     struct stepper_window window;       // of coming steps, where the reference visits
     struct stepper_window batch_window; // of a batch whose packs are run twice
     uint32_t *pack_of, *pack_rows;

@@ -48,6 +48,19 @@ static bool stop_on_bad_gradient(const struct train_run *run, const struct pendi
     return false;
 }
 
+// A scale falls from its largest value to 1 in fewer: what overflows then does so without a scale.
+#define SKIPS_MOST 25
+
+// With a loss scale a step that overflows is left out, and the scale is halved.
+static bool goes_on_without(struct train_run *run, const struct pending *p,
+                            const struct step_results *results)
+{
+    if (!(results->grad_scale > 0) || ++run->state.skipped_in_row > SKIPS_MOST) return false;
+    log_info("step %lld left out: its gradient overflowed fp16; the loss scale is now %g",
+             (long long)p->step, (double)results->grad_scale);
+    return true;
+}
+
 static bool collect(struct train_run *run, struct pending *p, union train_row_metrics *rows)
 {
     if (!p->active) return true;
@@ -65,7 +78,9 @@ static bool collect(struct train_run *run, struct pending *p, union train_row_me
     ok = train_metrics_add(&s->window, &run->rules, rows, p->count, start, &bad);
     mem_free(start);
     if (!ok) return name_bad_row(run, p, bad);
-    if (results.nonfinite) return stop_on_bad_gradient(run, p, results.nonfinite);
+    if (results.nonfinite && !goes_on_without(run, p, &results))
+        return stop_on_bad_gradient(run, p, results.nonfinite);
+    if (!results.nonfinite) s->skipped_in_row = 0;
     if (p->step == 1 && run->ref_is_start && !train_self_check(c, rows, p->count)) return false;
     for (uint32_t i = 0; i < p->count; i++) {
         const struct data_row *row = &run->train.rows.items[p->rows[i]];
@@ -74,6 +89,9 @@ static bool collect(struct train_run *run, struct pending *p, union train_row_me
     }
     s->step = p->step;
     s->ref_updates = results.ref_updates;
+    s->grad_scale = (double)results.grad_scale;
+    s->steady = results.steady;
+    s->skipped = results.skipped;
     return train_report_step(run, p->learning_rate, results.grad_norm);
 }
 

@@ -212,6 +212,7 @@ struct train_stepper_params train_run_stepper_params(struct train_run *run)
     bool coded = run->config->optim == TRAIN_ADAMW_8BIT;
     return (struct train_stepper_params){.device = run->device,
                                          .config = run->config,
+                                         .precision = run->precision,
                                          .layout = &run->layout,
                                          .policy = &run->policy,
                                          .ref = !run->has_ref    ? NULL

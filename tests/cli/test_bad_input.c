@@ -85,7 +85,7 @@ static void test_flags(void **state)
     } cases[] = {
         {"--beta", "high", "beta: expected a number, not 'high'"},
         {"--max_grad_norm", "-1", "max_grad_norm: -1 is out of range"},
-        {"--fp16", "true", "fp16: true is not available"},
+        {"--torch_dtype", "float16", "torch_dtype: float16 is not available"},
         {"--dtype", "int8", "dtype: 'int8' is not one of auto|fp32|bf16"},
         {"--gradient_dtype", "bf16", "gradient_dtype: bf16 goes with dtype: bf16"},
         {"--dataset_name", "/nonexistent.jsonl", "/nonexistent.jsonl does not exist"},

@@ -164,13 +164,13 @@ static void unknown_keys_get_suggestions(void **state)
 static void keys_of_trl(void **state)
 {
     struct train_config *c = *state;
-    static const char *const fine[][2] = {{"torch_dtype", "auto"}, {"fp16", "false"},
+    static const char *const fine[][2] = {{"torch_dtype", "auto"}, {"push_to_hub", "false"},
                                           {"use_peft", "false"},   {"lora_r", "64"},
                                           {"report_to", "none"},   {"disable_dropout", "true"},
                                           {"use_rslora", "true"},  {"lora_alpha", "7"}};
     static const char *const refused[][2] = {
-        {"torch_dtype", "bfloat16"}, {"fp16", "true"},       {"use_peft", "true"},
-        {"save_strategy", "epoch"},  {"report_to", "wandb"}, {"max_prompt_length", "512"}};
+        {"torch_dtype", "bfloat16"}, {"push_to_hub", "true"}, {"use_peft", "true"},
+        {"save_strategy", "epoch"},  {"report_to", "wandb"},  {"max_prompt_length", "512"}};
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
         assert_true(train_key_is_foreign(fine[i][0]) && !train_key_find(fine[i][0]));
         REQUIRE(train_config_set(c, fine[i][0], fine[i][1], "test"));
@@ -187,10 +187,9 @@ static void names_of_dtypes(void **state)
     static const struct {
         const char *name;
         enum train_dtype is;
-    } names[] = {{"auto", TRAIN_DTYPE_AUTO},
-                 {"fp32", TRAIN_DTYPE_FP32},
-                 {"bf16", TRAIN_DTYPE_BF16},
-                 {"float32", TRAIN_DTYPE_FP32},
+    } names[] = {{"auto", TRAIN_DTYPE_AUTO},    {"fp32", TRAIN_DTYPE_FP32},
+                 {"bf16", TRAIN_DTYPE_BF16},    {"fp16", TRAIN_DTYPE_FP16},
+                 {"float32", TRAIN_DTYPE_FP32}, {"float16", TRAIN_DTYPE_FP16},
                  {"bfloat16", TRAIN_DTYPE_BF16}};
     assert_int_equal(c->dtype, TRAIN_DTYPE_AUTO);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

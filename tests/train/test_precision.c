@@ -1,5 +1,5 @@
-// dtype: bf16: forward and backward see the weights rounded to bf16, the optimiser and the reference
-// update the fp32 masters.
+// dtype: bf16: forward and backward see the weights rounded to bf16, the optimiser and the
+// reference update the fp32 masters.
 #include "trial.h"
 
 #include "../common/device.h"
@@ -16,7 +16,7 @@
 // cmocka wants the headers above first.
 #include <cmocka.h>
 
-static void open(struct trial *t, const char *name, const char *keys)
+static void open_scaled(struct trial *t, const char *name, const char *keys, bool scaled)
 {
     cJSON *settings = json_parse(keys, strlen(keys), "settings");
     REQUIRE(settings);
@@ -25,8 +25,14 @@ static void open(struct trial *t, const char *name, const char *keys)
                                       .ref = "-ref",
                                       .alpha = "0.6",
                                       .every = "2",
+                                      .loss_scale = scaled,
                                       .settings = {settings}});
     cJSON_Delete(settings);
+}
+
+static void open(struct trial *t, const char *name, const char *keys)
+{
+    open_scaled(t, name, keys, false);
 }
 
 // Rounds weights to the nearest bf16, ties away from zero, as the upper halves of masters are.
@@ -74,16 +80,17 @@ static void passes_see_rounded_weights(void **state)
     }
 }
 
-// Steps over a thousandth of a bf16's last digit add up in the masters: both policies and references
-// go the same way.
+// Steps over a thousandth of a bf16's last digit add up in the masters: both policies and
+// references go the same way.
 static void small_steps_add_up(void **state)
 {
     (void)state;
     static const struct {
         const char *keys;
         double most; // of the change, measured with room of two
-    } cases[] = {{"{\"dtype\": \"bf16\", \"learning_rate\": 1e-6}", 0.2},
-                 {"{\"dtype\": \"bf16\", \"learning_rate\": 1e-6, \"gradient_dtype\": \"bf16\"}", 0.2}};
+    } cases[] = {
+        {"{\"dtype\": \"bf16\", \"learning_rate\": 1e-6}", 0.2},
+        {"{\"dtype\": \"bf16\", \"learning_rate\": 1e-6, \"gradient_dtype\": \"bf16\"}", 0.2}};
     struct trial exact;
     open(&exact, "tiny-gqa", "{\"learning_rate\": 1e-6}");
     float *start[] = {trial_values(&exact.policy), trial_values(&exact.ref)};
@@ -108,8 +115,8 @@ static void small_steps_add_up(void **state)
             off[k] = sqrt(apart / change);
             mem_free(got[k]);
         }
-        print_message("%s: policy off by %.3f of its change, reference by %.4f\n", cases[i].keys, off[0],
-                      off[1]);
+        print_message("%s: policy off by %.3f of its change, reference by %.4f\n", cases[i].keys,
+                      off[0], off[1]);
         assert_true(off[0] > 0 && off[0] < cases[i].most && off[1] < cases[i].most);
         trial_close(&t);
     }
@@ -118,14 +125,15 @@ static void small_steps_add_up(void **state)
     trial_close(&exact);
 }
 
-// The gradient in bf16 is the one in fp32, rounded: AdamW's first moments are a tenth of it. Of a tied
-// embedding it is a sum of two, of head and embedding, and each is rounded.
+// The gradient in bf16 is the one in fp32, rounded: AdamW's first moments are a tenth of it. Of a
+// tied embedding it is a sum of two, of head and embedding, and each is rounded.
 static void gradient_is_rounded(void **state)
 {
     (void)state;
     struct trial fine, coarse;
     open(&fine, "tiny-gqa", "{\"dtype\": \"bf16\", \"max_grad_norm\": 0}");
-    open(&coarse, "tiny-gqa", "{\"dtype\": \"bf16\", \"max_grad_norm\": 0, \"gradient_dtype\": \"bf16\"}");
+    open(&coarse, "tiny-gqa",
+         "{\"dtype\": \"bf16\", \"max_grad_norm\": 0, \"gradient_dtype\": \"bf16\"}");
     assert_int_equal(coarse.grad.storage, MODEL_BF16);
     assert_int_equal(coarse.grad.arena.used, fine.grad.arena.used / 2);
     trial_step(&fine, 1);
@@ -147,12 +155,74 @@ static void gradient_is_rounded(void **state)
     trial_close(&coarse);
 }
 
+// The scale is a power of two, so where fp32 has room it changes nothing but exponents on the way.
+static void scale_leaves_no_trace(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {
+        "{\"dtype\": \"fp32\"}",
+        "{\"dtype\": \"bf16\", \"gradient_dtype\": \"bf16\", \"optim\": \"adamw_8bit\"}"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        struct trial plain, scaled;
+        open(&plain, "tiny-gqa", keys[i]);
+        open_scaled(&scaled, "tiny-gqa", keys[i], true);
+        for (int step = 1; step <= TRIAL_STEPS; step++) {
+            trial_step(&plain, step);
+            trial_step(&scaled, step);
+            assert_memory_equal(scaled.rows, plain.rows, sizeof plain.rows);
+            assert_true(scaled.results.grad_norm == plain.results.grad_norm);
+            assert_true(scaled.results.grad_scale == LOSS_SCALE_START);
+            assert_int_equal(scaled.results.steady, step);
+        }
+        assert_true(trial_same_bits(&scaled.policy, &plain.policy));
+        assert_true(trial_same_bits(&scaled.ref, &plain.ref));
+        trial_close(&plain);
+        trial_close(&scaled);
+    }
+}
+
+// Steps that overflow change nothing and do not count for AdamW: the next one is as if they had not
+// been, under a smaller scale.
+static void overflow_is_left_out(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {
+        "{\"lr_scheduler_type\": \"constant\"}",
+        "{\"lr_scheduler_type\": \"constant\", \"dtype\": \"bf16\", \"gradient_dtype\": \"bf16\", "
+        "\"optim\": \"adamw_8bit\"}"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        struct trial plain, scaled;
+        open(&plain, "tiny-gqa", keys[i]);
+        open_scaled(&scaled, "tiny-gqa", keys[i], true);
+        plain.config.sync_ref_model = scaled.config.sync_ref_model = false;
+        const struct model_tensor *tensor =
+            model_layout_find(&scaled.f.layout, "model.norm.weight");
+        for (int step = 1; step <= 4; step++) {
+            // Steps 2 and 3 overflow.
+            bool bad = step == 2 || step == 3;
+            float *values = MEM_ARRAY(float, tensor->count);
+            values[3] = INFINITY;
+            if (bad) REQUIRE(model_weights_write(&scaled.grad, tensor, values));
+            mem_free(values);
+            trial_try_step(&scaled, step);
+            assert_int_equal(scaled.results.nonfinite != 0, bad);
+            if (!bad) trial_step(&plain, step == 1 ? 1 : 2);
+            assert_int_equal(scaled.results.skipped, step < 2 ? 0 : step < 3 ? 1 : 2);
+        }
+        assert_true(scaled.results.grad_scale == LOSS_SCALE_START / 4);
+        assert_int_equal(scaled.results.steady, 1);
+        assert_true(trial_same_bits(&scaled.policy, &plain.policy));
+        trial_close(&plain);
+        trial_close(&scaled);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(passes_see_rounded_weights),
-        cmocka_unit_test(small_steps_add_up),
-        cmocka_unit_test(gradient_is_rounded),
+        cmocka_unit_test(passes_see_rounded_weights), cmocka_unit_test(small_steps_add_up),
+        cmocka_unit_test(gradient_is_rounded),        cmocka_unit_test(scale_leaves_no_trace),
+        cmocka_unit_test(overflow_is_left_out),
     };
     if (device_skip()) return device_skip();
     return cmocka_run_group_tests(tests, device_open, device_close);

@@ -76,6 +76,7 @@ void trial_open(struct trial *t, struct vk_device *device, const struct trial_pa
     t->schedule = train_schedule_make(&t->config, TRIAL_STEPS);
     struct train_precision precision;
     REQUIRE(train_precision_choose(&t->config, device, &precision));
+    if (p->loss_scale) precision.loss_scale = true;
     fixture_weights_as(&t->f, &t->policy, "", precision.weights);
     fixture_weights_as(&t->f, &t->ref, p->ref ? p->ref : "", precision.weights);
     fixture_weights_as(&t->f, &t->grad, NULL, precision.gradient);
@@ -89,6 +90,7 @@ void trial_open(struct trial *t, struct vk_device *device, const struct trial_pa
     t->stepper = train_stepper_create(&(struct train_stepper_params){
         .device = device,
         .config = &t->config,
+        .precision = precision,
         .layout = &t->f.layout,
         .policy = &t->policy,
         .ref = train_config_has_reference(&t->config) ? &t->ref : NULL,
@@ -112,7 +114,7 @@ void trial_close(struct trial *t)
     fixture_close(&t->f);
 }
 
-void trial_step(struct trial *t, int64_t number)
+void trial_try_step(struct trial *t, int64_t number)
 {
     uint32_t order[TRIAL_ROWS];
     for (uint32_t i = 0; i < TRIAL_ROWS; i++)
@@ -124,6 +126,11 @@ void trial_step(struct trial *t, int64_t number)
                                   c->sync_ref_model && number % c->ref_model_sync_steps == 0};
     REQUIRE(train_stepper_step(t->stepper, &t->f.set, order, TRIAL_ROWS, &step));
     REQUIRE(train_stepper_collect(t->stepper, t->rows, &t->results));
+}
+
+void trial_step(struct trial *t, int64_t number)
+{
+    trial_try_step(t, number);
     assert_int_equal(t->results.nonfinite, 0);
 }
 

@@ -34,6 +34,7 @@ struct trial_params {
     const cJSON *settings[3];    // objects of keys, set after the above; NULL: none more
     uint32_t tokens;             // of a pass; 0: all rows in one
     uint64_t max_span_bytes;     // of the weight arenas; 0: one span
+    bool loss_scale;             // with one, whatever the precision asks for
 };
 void trial_open(struct trial *t, struct vk_device *device, const struct trial_params *params);
 void trial_close(struct trial *t);
@@ -41,8 +42,9 @@ void trial_close(struct trial *t);
 // Sets a key of the configuration from a number, string, boolean or list.
 void trial_set(struct train_config *config, const char *key, const cJSON *value);
 
-// Does step `number` (from 1).
+// Does step `number` (from 1), whose gradient is finite; or whatever it is.
 void trial_step(struct trial *t, int64_t number);
+void trial_try_step(struct trial *t, int64_t number);
 
 // Derivatives of the step's loss by the log-prob of each scored position of the pass done last, in
 // the order of t->stepper->pack; the caller frees them.

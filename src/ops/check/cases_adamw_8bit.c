@@ -20,8 +20,10 @@ enum content {
 #define BETA1 0.9
 #define BETA2 0.999
 
-static const struct step_values step_of_all = {
-    .loss_scale = NAN, .learning_rate = 0.01f, .correction1 = 0.271f, .correction2 = 0.002997f};
+static const struct step_values step_of_all = {.loss_scale = NAN,
+                                               .learning_rate = 0.01f,
+                                               .correction1 = {0.271f, NAN, NAN},
+                                               .correction2 = {0.002997f, NAN, NAN}};
 
 // Weights, codes and scales, on the host.
 struct state {
@@ -234,8 +236,8 @@ static void judge_step(struct check *c, const struct coded_case *k, const struct
                                      .decay = k->decay ? k->decay->u32 : NULL,
                                      .clip_factor = (double)results.clip_factor,
                                      .learning_rate = (double)step_of_all.learning_rate,
-                                     .correction1 = (double)step_of_all.correction1,
-                                     .correction2 = (double)step_of_all.correction2,
+                                     .correction1 = (double)step_of_all.correction1[0],
+                                     .correction2 = (double)step_of_all.correction2[0],
                                      .beta1 = k->op.beta1,
                                      .beta2 = k->op.beta2,
                                      .epsilon = (double)k->op.epsilon,

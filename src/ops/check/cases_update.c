@@ -29,9 +29,12 @@ static void near(struct check *c, const char *name, float got, double want, doub
         check_fail(c, "%s is %.9g, want %.9g", name, (double)got, want);
 }
 
+// Results of a step without a loss scale, what the step writes not yet there.
 static struct check_array *step_results(struct check *c)
 {
-    return check_scratch(c, "results", sizeof(struct step_results));
+    struct check_array *a = check_scratch(c, "results", sizeof(struct step_results));
+    a->u32[offsetof(struct step_results, grad_scale) / 4] = 0;
+    return a;
 }
 
 static bool same_bits(const struct check_array *a, const void *want)
@@ -101,6 +104,61 @@ static void grad_norm_edges(struct check *c, const uint32_t *n)
     judge_norm(c, grad, 1);
 }
 
+// With a loss scale: third size its log2, fourth how long it has been steady, fifth whether a
+// gradient is not finite. Norm and factor are those of the gradient without it.
+static void grad_norm_scaled(struct check *c, const uint32_t *n)
+{
+    struct check_array *grad = check_gradient_spans(c, "grad", CHECK_INPUT, n[0], n[1], 1);
+    float scale = ldexpf(1, (int)n[2]), factor = 0.25f;
+    if (n[4]) grad->f32[n[0] / 2] = INFINITY;
+    struct check_array *results = step_results(c);
+    struct step_results before = {.ref_updates = 5,
+                                  .grad_scale = scale,
+                                  .steady = n[3],
+                                  .skipped = 7},
+                        got;
+    memcpy(results->u32, &before, sizeof before);
+    struct check_array *partial = check_scratch(c, "partial", OP_GRAD_NORM_PARTIAL_BYTES);
+    struct ref_grad_norm_f64 ref = {grad->f64, grad->count, 0, 0, 0, 0};
+    if (c->judged) ref_grad_norm_f64(&ref);
+    struct op_grad_norm op = {arena_of(c, grad), results->addr, partial->addr,
+                              factor * (float)ref.norm / scale};
+    check_run(c, record_op_grad_norm, &op);
+    if (c->device_failed || !c->judged) return;
+    memcpy(&got, results->got, sizeof got);
+    if (!n[4]) {
+        double norm = ref.norm / (double)scale;
+        near(c, "grad_norm", got.grad_norm, norm, 1e-6);
+        near(c, "clip_factor", got.clip_factor, (double)op.max_norm / (norm + 1e-6) / (double)scale,
+             1e-6);
+    }
+    bool grows = !n[4] && n[3] + 1 == LOSS_SCALE_GROWTH;
+    float next = n[4] ? fmaxf(scale / 2, 1) : grows ? fminf(scale * 2, LOSS_SCALE_MOST) : scale;
+    uint32_t steady = n[4] || grows ? 0 : n[3] + 1;
+    if (got.grad_scale != next || got.steady != steady || got.skipped != 7 + n[4] ||
+        got.nonfinite != n[4] || got.ref_updates != 5)
+        check_fail(c, "scale %g steady %u skipped %u nonfinite %u, want %g %u %u %u",
+                   (double)got.grad_scale, got.steady, got.skipped, got.nonfinite, (double)next,
+                   steady, 7 + n[4], n[4]);
+}
+
+CHECK_RECORD(op_scale_by_loss, op_scale_by_loss)
+// Sizes: count, in use, log2 of the scale.
+static void scale_by_loss(struct check *c, const uint32_t *n)
+{
+    struct check_array *y = check_updated(c, "y", n[0], 1);
+    struct check_array *results = step_results(c);
+    struct step_results before = {.grad_scale = ldexpf(1, (int)n[2])};
+    memcpy(results->u32, &before, sizeof before);
+    struct op_scale_by_loss op = {.y = y->addr,
+                                  .results = results->addr,
+                                  .count = n[0],
+                                  .live = n[1] ? check_word(c, "live", n[1])->addr : 0};
+    for (uint32_t i = 0; i < n[0]; i++)
+        y->f64[i] = n[1] && i >= n[1] ? (double)NAN : y->f64[i] * (double)before.grad_scale;
+    check_run(c, record_op_scale_by_loss, &op);
+}
+
 // ---- AdamW ----
 
 struct adamw_case {
@@ -108,8 +166,10 @@ struct adamw_case {
     struct op_adamw op;
 };
 
-static const struct step_values adamw_step = {
-    .loss_scale = NAN, .learning_rate = 0.01f, .correction1 = 0.271f, .correction2 = 0.002997f};
+static const struct step_values adamw_step = {.loss_scale = NAN,
+                                              .learning_rate = 0.01f,
+                                              .correction1 = {0.271f, NAN, NAN},
+                                              .correction2 = {0.002997f, NAN, NAN}};
 
 // Third size: 1 if a bit array says which blocks decay.
 static void adamw_arrays(struct check *c, const uint32_t *n, struct adamw_case *k,
@@ -151,11 +211,18 @@ static void adamw_arrays(struct check *c, const uint32_t *n, struct adamw_case *
 }
 
 CHECK_RECORD(op_adamw, op_adamw)
-static void adamw(struct check *c, const uint32_t *n)
+// `skips`: steps skipped that the host did not know of.
+static void adamw_step_after(struct check *c, const uint32_t *n, uint32_t skips)
 {
-    struct step_results results = {.grad_norm = 3, .clip_factor = 0.37f};
+    struct step_results results = {.grad_norm = 3, .clip_factor = 0.37f, .skipped = 7 + skips};
+    struct step_values values = adamw_step;
     struct adamw_case k;
     adamw_arrays(c, n, &k, &results);
+    values.correction1[0] = values.correction2[0] = NAN;
+    values.correction1[skips] = adamw_step.correction1[0];
+    values.correction2[skips] = adamw_step.correction2[0];
+    values.skipped = 7;
+    memcpy(k.step->u32, &values, sizeof values);
     if (c->judged)
         ref_adamw_f64(&(struct ref_adamw_f64){.weight = k.weight->f64,
                                               .grad = k.grad->f64,
@@ -165,13 +232,23 @@ static void adamw(struct check *c, const uint32_t *n)
                                               .decay = n[2] ? k.decay->u32 : NULL,
                                               .clip_factor = (double)results.clip_factor,
                                               .learning_rate = (double)adamw_step.learning_rate,
-                                              .correction1 = (double)adamw_step.correction1,
-                                              .correction2 = (double)adamw_step.correction2,
+                                              .correction1 = (double)adamw_step.correction1[0],
+                                              .correction2 = (double)adamw_step.correction2[0],
                                               .beta1 = k.op.beta1,
                                               .beta2 = k.op.beta2,
                                               .epsilon = (double)k.op.epsilon,
                                               .weight_decay = (double)k.op.weight_decay});
     check_run(c, record_op_adamw, &k.op);
+}
+
+static void adamw(struct check *c, const uint32_t *n)
+{
+    adamw_step_after(c, n, 0);
+}
+
+static void adamw_after_skips(struct check *c, const uint32_t *n)
+{
+    adamw_step_after(c, n, n[3]);
 }
 
 // A step with gradients that are not finite changes nothing, the gradient included.
@@ -187,6 +264,22 @@ static void adamw_skipped(struct check *c, const uint32_t *n)
     check_run(c, record_op_adamw, &k.op);
 }
 
+// With a loss scale such a step clears the gradient.
+static void adamw_cleared(struct check *c, const uint32_t *n)
+{
+    struct step_results results = {
+        .grad_norm = NAN, .clip_factor = 1, .nonfinite = 1, .grad_scale = 2};
+    struct adamw_case k;
+    adamw_arrays(c, n, &k, &results);
+    struct check_array *arrays[] = {k.weight, k.m, k.v};
+    for (size_t a = 0; a < 3; a++)
+        for (uint64_t i = 0; i < n[0]; i++)
+            arrays[a]->f64[i] = (double)NAN;
+    for (uint64_t i = 0; i < n[0]; i++)
+        k.grad->f64[i] = 0;
+    check_run(c, record_op_adamw, &k.op);
+}
+
 // ---- reference update ----
 
 CHECK_RECORD(op_ref_update, op_ref_update)
@@ -197,7 +290,7 @@ static void ref_update_arrays(struct check *c, const uint32_t *n, enum check_rol
 {
     *ref = check_master_spans(c, "ref", role, n[0], n[1], 1);
     *policy = check_master_spans(c, "policy", CHECK_INPUT, n[0], n[1], 1);
-    *results = check_scratch(c, "results", sizeof(struct step_results));
+    *results = step_results(c);
     (*results)->u32[3] = 41;
     *op = (struct op_ref_update){arena_of(c, *ref), arena_of(c, *policy), (*results)->addr,
                                  (float)n[2] / 1000};
@@ -276,12 +369,30 @@ static const struct check_case cases[] = {
     CHECK_CASE("grad_norm_nonfinite", grad_norm_nonfinite, "N span bad", 256 * 257, 16384,
                257 * 256),
     CHECK_CASE("grad_norm_edges", grad_norm_edges, "N span", 256 * 5, SPAN_1G),
+    CHECK_CASE("grad_norm_scaled", grad_norm_scaled, "N span scale steady bad", 256 * 37, 4096, 16,
+               3, 0),
+    CHECK_CASE("grad_norm_scaled", grad_norm_scaled, "N span scale steady bad", 256 * 37, 4096, 16,
+               1999, 0),
+    CHECK_CASE("grad_norm_scaled", grad_norm_scaled, "N span scale steady bad", 256, SPAN_1G, 24,
+               1999, 0),
+    CHECK_CASE("grad_norm_scaled", grad_norm_scaled, "N span scale steady bad", 256, SPAN_1G, 16,
+               1999, 1),
+    CHECK_CASE("grad_norm_scaled", grad_norm_scaled, "N span scale steady bad", 256, SPAN_1G, 0, 5,
+               1),
+    CHECK_CASE("scale_by_loss", scale_by_loss, "N live scale", 1, 0, 16),
+    CHECK_CASE("scale_by_loss", scale_by_loss, "N live scale", 5000, 0, 3),
+    CHECK_CASE("scale_by_loss", scale_by_loss, "N live scale", 5000, 4097, 24),
     CHECK_CASE("adamw", adamw, "N span decay", 256, SPAN_1G, 0),
     CHECK_CASE("adamw", adamw, "N span decay", 256 * 31, 4096, 1),
     CHECK_CASE("adamw", adamw, "N span decay", 256 * 33, 8192, 0),
     CHECK_CASE("adamw", adamw, "N span decay", 256 * 1025, 65536, 1),
     CHECK_TIMED("adamw", adamw, "N span decay", 16 << 20, SPAN_1G, 1),
+    CHECK_CASE("adamw_after_skips", adamw_after_skips, "N span decay skips", 256 * 31, 4096, 1, 1),
+    CHECK_CASE("adamw_after_skips", adamw_after_skips, "N span decay skips", 256 * 31, 4096, 0, 2),
     CHECK_CASE("adamw_skipped", adamw_skipped, "N span decay", 256 * 33, 8192, 1),
+    CHECK_CASE("adamw_cleared", adamw_cleared, "N span decay", 256 * 33, 8192, 1),
+    CHECK_CASE_AS(CHECK_BF16_GRADS, "adamw_cleared", adamw_cleared, "N span decay", 256 * 1025,
+                  65536, 0),
     CHECK_CASE("ref_update", ref_update, "N span alpha/1000", 256, SPAN_1G, 600),
     CHECK_CASE("ref_update", ref_update, "N span alpha/1000", 256 * 31, 4096, 600),
     CHECK_CASE("ref_update", ref_update, "N span alpha/1000", 256 * 33, 8192, 1),
