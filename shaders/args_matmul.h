@@ -5,7 +5,7 @@
 #ifndef TRDPO_ARGS_MATMUL_H
 #define TRDPO_ARGS_MATMUL_H
 
-// matmul_plain, matmul_shared: a(i, k) is a[i * a_row + k * a_col], b(k, j) is b[k * b_row + j *
+// matmul_plain, matmul_shared, matmul_coopmat: a(i, k) is a[i * a_row + k * a_col], b(k, j) is b[k * b_row + j *
 // b_col].
 struct matmul_args {
     ADDRESS(f32) y;
@@ -19,6 +19,14 @@ struct matmul_args {
     uint live_from, live_depth;
     uint slice; // depth of one slice where the sum is cut into several (grid z), else 0
 };
+
+// matmul_coopmat: matmul_args, and how operands lie, in a specialization constant.
+#define MATMUL_COOPMAT_DEPTH 32 // of a strip
+#define MATMUL_A_BY_DEPTH 1u    // neighbours in memory differ in k
+#define MATMUL_B_BY_DEPTH 2u
+#define MATMUL_A_VECTORS 4u // takes loads of eight that begin at a multiple of eight
+#define MATMUL_B_VECTORS 8u
+#define MATMUL_Y_VECTORS 16u // takes stores of four
 
 // Depth of the panels is a multiple of this; what lies beyond the operand's own depth is zero.
 #define MATMUL_DEPTH_STEP 8

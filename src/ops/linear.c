@@ -106,9 +106,10 @@ void matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier t
     CHECK(!p->add || array_ok(s, p->add, p->rows, p->cols, p->y_type));
     CHECK(!p->live || array_ok(s, p->live, 1, 1, OP_F32));
     if (tier == VK_TIER_DIRECT && matmul_direct(s, p)) return;
+    if (tier == VK_TIER_COOPMAT && matmul_coopmat(s, p)) return;
     for (uint32_t k = 0; k < p->depth; k += MATMUL_DEPTH_MOST) {
         struct matmul part = depth_part(p, k);
-        if (tier == VK_TIER_SHARED)
+        if (tier == VK_TIER_SHARED || tier == VK_TIER_COOPMAT)
             matmul_shared(s, &part);
         else if (!matmul_few(s, &part))
             matmul_plain(s, &part);
@@ -117,7 +118,10 @@ void matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier t
 
 void matmul_record(struct vk_seq *s, const struct matmul *p)
 {
-    matmul_record_tier(s, p, op_linear_tier(vk_seq_device(s)));
+    const struct vk_device *device = vk_seq_device(s);
+    bool units =
+        vk_seq_maths(s) == OP_UNITS_FP16 && (vk_device_caps(device)->tiers & VK_TIER_COOPMAT) != 0;
+    matmul_record_tier(s, p, units ? VK_TIER_COOPMAT : op_linear_tier(device));
 }
 
 struct matmul matmul_of_fwd(const struct op_linear *p)
@@ -207,6 +211,8 @@ uint64_t op_linear_scratch_bytes(const struct vk_device *device,
             const uint32_t *size = products[j];
             uint64_t bytes = shared ? matmul_shared_scratch(device, size[0], size[1], size[2])
                                     : matmul_direct_scratch(device, size[0], size[1], size[2]);
+            uint64_t units = matmul_coopmat_scratch(device, size[0], size[1], size[2]);
+            if (bytes < units) bytes = units;
             if (bytes > most) most = bytes;
         }
     }

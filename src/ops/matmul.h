@@ -20,8 +20,9 @@ struct matmul {
     enum op_type b_type, y_type; // of b and bias; of y and add
 };
 
-// Records the product with the device's tier, or with the one given. Its dispatches follow each
-// other: not for use inside vk_group_begin/end.
+// Records the product with the units that op_linear_use() set and the device's tier, or with the
+// tier given (which the device has). Its dispatches follow each other: not for use inside
+// vk_group_begin/end.
 void matmul_record(struct vk_seq *s, const struct matmul *p);
 void matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier tier);
 
@@ -51,6 +52,19 @@ uint64_t matmul_direct_scratch(const struct vk_device *device, uint32_t rows, ui
 void matmul_shared(struct vk_seq *s, const struct matmul *p);
 uint64_t matmul_shared_scratch(const struct vk_device *device, uint32_t rows, uint32_t cols,
                                uint32_t depth);
+
+// Matrix units, with factors in fp16; false if the device has none that fit.
+bool matmul_coopmat(struct vk_seq *s, const struct matmul *p);
+uint64_t matmul_coopmat_scratch(const struct vk_device *device, uint32_t rows, uint32_t cols,
+                                uint32_t depth);
+
+// Where a result has fewer tiles than this, a GPU is not filled.
+#define MATMUL_TILES_ENOUGH 192
+
+// Slices to cut the depth into so that `tiles` fill a GPU, and their sum in a fixed order: y is
+// what is at partial[slice][i][j] over all slices, with bias and add.
+uint32_t matmul_slices(uint64_t tiles, uint32_t depth);
+void matmul_sum_slices(struct vk_seq *s, const struct matmul *p, vk_addr partial, uint32_t slices);
 
 // Bytes that the operands of a product occupy, for vk_cost().
 double matmul_bytes(const struct matmul *p);

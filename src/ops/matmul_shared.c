@@ -5,8 +5,7 @@
 
 #include "base/error.h"
 
-#define TILES_ENOUGH 192 // workgroups below which slices pay
-#define SLICE_DEPTH 256  // at least
+#define SLICE_DEPTH 256 // at least
 #define SLICES_MOST 16
 #define LANES 256
 #define STRIP_DEPTH 16 // as in the kernel
@@ -34,16 +33,15 @@ static struct tile choose(const struct vk_device *device, uint32_t rows, uint32_
     const struct vk_caps *caps = vk_device_caps(device);
     size_t count = sizeof tiles / sizeof *tiles;
     for (size_t i = 0; i + 1 < count; i++)
-        if (fits(caps, &tiles[i]) && tiles_of(&tiles[i], rows, cols) >= TILES_ENOUGH)
+        if (fits(caps, &tiles[i]) && tiles_of(&tiles[i], rows, cols) >= MATMUL_TILES_ENOUGH)
             return tiles[i];
     bool small = rows <= 32 || cols <= 32 || !fits(caps, &tiles[count - 2]);
     return tiles[small ? count - 1 : count - 2];
 }
 
-static uint32_t slices_of(const struct tile *tile, uint32_t rows, uint32_t cols, uint32_t depth)
+uint32_t matmul_slices(uint64_t tiles, uint32_t depth)
 {
-    uint64_t tiles = tiles_of(tile, rows, cols);
-    uint64_t slices = TILES_ENOUGH / (tiles ? tiles : 1);
+    uint64_t slices = MATMUL_TILES_ENOUGH / (tiles ? tiles : 1);
     if (slices > depth / SLICE_DEPTH) slices = depth / SLICE_DEPTH;
     if (slices > SLICES_MOST) slices = SLICES_MOST;
     return slices > 1 ? (uint32_t)slices : 1;
@@ -54,7 +52,7 @@ uint64_t matmul_shared_scratch(const struct vk_device *device, uint32_t rows, ui
 {
     struct tile tile = choose(device, rows, cols);
     uint32_t most = depth < MATMUL_DEPTH_MOST ? depth : MATMUL_DEPTH_MOST;
-    uint32_t slices = slices_of(&tile, rows, cols, most);
+    uint32_t slices = matmul_slices(tiles_of(&tile, rows, cols), most);
     return slices > 1 ? sizeof(float) * (uint64_t)slices * rows * cols : 0;
 }
 
@@ -64,7 +62,7 @@ static bool aligned(vk_addr addr, enum op_type type)
     return addr % (4 * op_type_bytes(type)) == 0;
 }
 
-static void sum_slices(struct vk_seq *s, const struct matmul *p, vk_addr partial, uint32_t slices)
+void matmul_sum_slices(struct vk_seq *s, const struct matmul *p, vk_addr partial, uint32_t slices)
 {
     struct vk_launch launch = groups_of((uint64_t)p->rows * p->cols, LANES / 4);
     launch.local = LANES / 4;
@@ -78,7 +76,7 @@ static void sum_slices(struct vk_seq *s, const struct matmul *p, vk_addr partial
 void matmul_shared(struct vk_seq *s, const struct matmul *p)
 {
     struct tile tile = choose(vk_seq_device(s), p->rows, p->cols);
-    uint32_t slices = slices_of(&tile, p->rows, p->cols, p->depth);
+    uint32_t slices = matmul_slices(tiles_of(&tile, p->rows, p->cols), p->depth);
     uint64_t bytes;
     vk_addr scratch = vk_seq_scratch(s, &bytes);
     if (bytes < sizeof(float) * (uint64_t)slices * p->rows * p->cols) slices = 1;
@@ -112,5 +110,5 @@ void matmul_shared(struct vk_seq *s, const struct matmul *p)
                 .b_row = p->b_by_depth ? 1 : matmul_b_stride(p),
                 .b_col = p->b_by_depth ? matmul_b_stride(p) : 1, .live_from = p->live_from,
                 .live_depth = p->live_depth, .slice = sliced ? slice : 0);
-    if (sliced) sum_slices(s, p, scratch, slices);
+    if (sliced) matmul_sum_slices(s, p, scratch, slices);
 }

@@ -32,7 +32,7 @@ static bool fits(const VkCooperativeMatrixPropertiesKHR *p)
            p->ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR && !p->saturatingAccumulation &&
            is_power_of_two(p->MSize) && p->MSize >= 8 && p->MSize <= 32 &&
            is_power_of_two(p->NSize) && p->NSize >= 8 && p->NSize <= 32 &&
-           is_power_of_two(p->KSize) && p->KSize <= 32;
+           is_power_of_two(p->KSize) && p->KSize >= 8 && p->KSize <= 32;
 }
 
 // Of several sizes the one nearest to 16 x 16 x 16, which drivers know best.
@@ -66,6 +66,9 @@ void vk_coopmat_query(VkInstance instance, VkPhysicalDevice handle, struct vk_ca
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
                                           .pNext = &has};
     uint32_t count = 0;
+    // The compiler of Mesa 26's CPU device crashes on matrices in subgroups of 16: it has them in
+    // those of 8 (LP_NATIVE_VECTOR_WIDTH=256).
+    if (caps->kind == VK_KIND_CPU && caps->subgroup_size > 8) return;
     if (!get || !caps->coopmat || !caps->fp16 || caps->api_version < VK_API_VERSION_1_3) return;
     vkGetPhysicalDeviceFeatures2(handle, &features);
     if (!has.cooperativeMatrix || !has12.vulkanMemoryModel || !has12.vulkanMemoryModelDeviceScope)

@@ -52,6 +52,7 @@ static bool launched(const struct vk_device *device, const char *name)
         if (strncmp(op_kernels[i].name, name, n) == 0 &&
             strcmp(op_kernels[i].name + n, "_cpu") == 0)
             return false;
+    if (strstr(name, "coopmat")) return (vk_device_caps(device)->tiers & VK_TIER_COOPMAT) != 0;
     if (strstr(name, "attention_")) return (strstr(name, "_direct") != NULL) == direct;
     return true;
 }

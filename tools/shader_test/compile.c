@@ -169,12 +169,28 @@ static void record_kernel(struct vk_seq *s, void *ctx)
     vk_dispatch(s, kernel, groups(1), nothing, kernel->push_bytes);
 }
 
+// GLSL extensions that kernels need; NULL: none.
+static const char *const needs[KERNEL_COUNT] = {
+#define KERNEL(name, file, args, options)
+#define KERNEL_OPTIONAL(name, file, args, options, extension) [KERNEL_##name] = extension,
+#include "ops/kernels.def"
+#undef KERNEL
+#undef KERNEL_OPTIONAL
+};
+
+static bool can_have(const struct vk_device *device, size_t kernel)
+{
+    bool matrices = needs[kernel] && strcmp(needs[kernel], "GL_KHR_cooperative_matrix") == 0;
+    if (matrices) return (vk_device_caps(device)->tiers & VK_TIER_COOPMAT) != 0;
+    return op_kernels[kernel].code != NULL;
+}
+
 // The kernels that no case launched: those of another tier, or of another kind of device.
 static bool compile_rest(struct vk_device *device, struct sink *sink)
 {
     sink->defaults = true;
     for (size_t i = 0; i < KERNEL_COUNT; i++) {
-        if (sink->launched[i]) continue;
+        if (sink->launched[i] || !can_have(device, i)) continue;
         sink->summary->unused++;
         if (!vk_run_once(device, op_kernels[i].name, record_kernel, &i)) return false;
     }
@@ -193,9 +209,10 @@ bool compile_kernels(const struct compile_params *params, struct compile_summary
     if (!device) return false;
     if (!params->json) {
         const struct vk_caps *caps = vk_device_caps(device);
-        printf("%s, %s %s; subgroup %u; tier %s\n", caps->name, caps->driver, caps->driver_info,
+        printf("%s, %s %s; subgroup %u; tier %s%s\n", caps->name, caps->driver, caps->driver_info,
                (unsigned)caps->subgroup_size,
-               op_linear_tier(device) == VK_TIER_SHARED ? "shared" : "direct");
+               op_linear_tier(device) == VK_TIER_SHARED ? "shared" : "direct",
+               caps->tiers & VK_TIER_COOPMAT ? ", coopmat" : "");
         print_titles();
     }
     bool ok = op_check_run(device, &check, &cases);

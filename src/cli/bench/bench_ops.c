@@ -1,6 +1,7 @@
 #include "cli/bench/bench.h"
 
 #include "args.h"
+#include "base/dtype.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/system.h"
@@ -60,18 +61,26 @@ const char *bench_tier(const struct bench *b)
     return op_linear_tier(b->device) == VK_TIER_SHARED ? "shared" : "direct";
 }
 
-// An array of `count` floats; normal numbers, so that no kernel meets denormals or constants.
-static vk_addr numbers(struct vk_arena *arena, uint64_t count, bool *ok)
+// An array of `count` elements; normal numbers, so that no kernel meets denormals or constants.
+static vk_addr numbers_of(struct vk_arena *arena, uint64_t count, enum op_type type, bool *ok)
 {
     const uint64_t drawn = 1u << 16;
-    vk_addr addr = vk_arena_alloc(arena, count * sizeof(float));
+    vk_addr addr = vk_arena_alloc(arena, count * op_type_bytes(type));
     float *values = MEM_ARRAY(float, count);
     struct rng rng = rng_begin(42, RNG_TEST);
     for (uint64_t i = 0; i < count; i++)
         values[i] = i < drawn ? (float)rng_normal(&rng) : values[i - drawn];
-    *ok = *ok && vk_write(arena->device, addr, values, count * sizeof(float));
+    uint8_t *bytes = MEM_ARRAY(uint8_t, count * op_type_bytes(type));
+    dtype_encode(bytes, values, type == OP_BF16 ? DTYPE_BF16 : DTYPE_F32, count);
+    *ok = *ok && vk_write(arena->device, addr, bytes, count * op_type_bytes(type));
+    mem_free(bytes);
     mem_free(values);
     return addr;
+}
+
+static vk_addr numbers(struct vk_arena *arena, uint64_t count, bool *ok)
+{
+    return numbers_of(arena, count, OP_F32, ok);
 }
 
 // ---- products ----
@@ -83,35 +92,51 @@ struct product {
     uint32_t rows, in, out; // of the linear layer
     vk_addr x, w, y, scratch;
     uint64_t scratch_bytes;
+    enum op_units units;
+    enum op_type w_type; // of weights, not of their gradient
 };
 
 static void record_product(struct vk_seq *s, void *ctx)
 {
     const struct product *p = ctx;
-    op_linear_use(
-        s, &(struct op_linear_setup){.scratch = p->scratch, .scratch_bytes = p->scratch_bytes});
+    op_linear_use(s, &(struct op_linear_setup){.scratch = p->scratch,
+                                               .scratch_bytes = p->scratch_bytes,
+                                               .units = p->units});
     if (p->which == FORWARD)
-        op_linear_fwd(
-            s, &(struct op_linear){
-                   .y = p->y, .x = p->x, .w = p->w, .rows = p->rows, .in = p->in, .out = p->out});
+        op_linear_fwd(s, &(struct op_linear){.y = p->y,
+                                             .x = p->x,
+                                             .w = p->w,
+                                             .rows = p->rows,
+                                             .in = p->in,
+                                             .out = p->out,
+                                             .w_type = p->w_type});
     else if (p->which == BACKWARD_INPUT)
-        op_linear_bwd_input(
-            s, &(struct op_linear_bwd_input){
-                   .dx = p->x, .dy = p->y, .w = p->w, .rows = p->rows, .in = p->in, .out = p->out});
+        op_linear_bwd_input(s, &(struct op_linear_bwd_input){.dx = p->x,
+                                                             .dy = p->y,
+                                                             .w = p->w,
+                                                             .rows = p->rows,
+                                                             .in = p->in,
+                                                             .out = p->out,
+                                                             .w_type = p->w_type});
     else
         op_linear_bwd_weight(
             s, &(struct op_linear_bwd_weight){
                    .dw = p->w, .dy = p->y, .x = p->x, .rows = p->rows, .in = p->in, .out = p->out});
 }
 
-// One product [m, k] x [k, n] in one of the orientations that training needs.
-static bool time_product(const struct bench *b, enum orientation which, const uint32_t mnk[3])
+// One product [m, k] x [k, n] in one of the orientations that training needs. On matrix units as in
+// mixed precision: weights lie there as bf16.
+static bool time_product(const struct bench *b, enum orientation which, enum op_units units,
+                         const uint32_t mnk[3])
 {
     static const char *const names[] = {"matmul", "matmul_bwd_input", "matmul_bwd_weight"};
     uint32_t m = mnk[0], n = mnk[1], k = mnk[2];
     struct product p = {.which = which, .rows = m, .out = n, .in = k};
-    if (which == BACKWARD_INPUT) p = (struct product){which, m, n, k, 0, 0, 0, 0, 0};
-    if (which == BACKWARD_WEIGHT) p = (struct product){which, k, n, m, 0, 0, 0, 0, 0};
+    if (which == BACKWARD_INPUT) p = (struct product){.which = which, .rows = m, .in = n, .out = k};
+    if (which == BACKWARD_WEIGHT)
+        p = (struct product){.which = which, .rows = k, .in = n, .out = m};
+    p.units = units;
+    if (units != OP_UNITS_FP32 && which != BACKWARD_WEIGHT) p.w_type = OP_BF16;
     struct op_linear_shape shape = {p.rows, p.in, p.out};
     p.scratch_bytes = op_linear_scratch_bytes(b->device, &shape, 1);
     uint64_t x = (uint64_t)p.rows * p.in, w = (uint64_t)p.in * p.out, y = (uint64_t)p.rows * p.out;
@@ -122,7 +147,7 @@ static bool time_product(const struct bench *b, enum orientation which, const ui
                                                 .bytes = 4 * (x + w + y) + p.scratch_bytes + 4096});
     if (ok) {
         p.x = numbers(&arena, x, &ok);
-        p.w = numbers(&arena, w, &ok);
+        p.w = numbers_of(&arena, w, p.w_type, &ok);
         p.y = numbers(&arena, y, &ok);
         if (p.scratch_bytes) p.scratch = vk_arena_alloc(&arena, p.scratch_bytes);
     }
@@ -131,8 +156,8 @@ static bool time_product(const struct bench *b, enum orientation which, const ui
     if (ok)
         b->report(b->ctx, &(struct bench_result){.name = names[which],
                                                  .shape = {m, n, k},
-                                                 .dtype = "f32",
-                                                 .tier = bench_tier(b),
+                                                 .dtype = units ? "f16" : "f32",
+                                                 .tier = units ? "coopmat" : bench_tier(b),
                                                  .seconds = seconds,
                                                  .gflops = 2e-9 * m * n * k / seconds});
     vk_arena_finish(&arena);
@@ -145,9 +170,13 @@ bool bench_matmul(const struct bench *b)
     static const uint32_t own[][3] = {{1024, 1024, 1024}, {2048, 2048, 2048}, {2048, 1536, 512}};
     const uint32_t(*shapes)[3] = b->shape ? (const uint32_t(*)[3])b->shape : own;
     size_t count = b->shape ? 1 : sizeof own / sizeof *own;
-    for (size_t i = 0; i < count; i++)
-        for (int which = FORWARD; which <= BACKWARD_WEIGHT; which++)
-            if (!time_product(b, (enum orientation)which, shapes[i])) return false;
+    // In fp32, then on the matrix units that mixed precision would use.
+    enum op_units best = op_linear_best_units(b->device);
+    for (int units = OP_UNITS_FP32; units <= (int)best; units++)
+        for (size_t i = 0; i < count; i++)
+            for (int which = FORWARD; which <= BACKWARD_WEIGHT; which++)
+                if (!time_product(b, (enum orientation)which, (enum op_units)units, shapes[i]))
+                    return false;
     return true;
 }
 

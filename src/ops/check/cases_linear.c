@@ -3,10 +3,13 @@
 #include "ops/matmul.h"
 #include "ops/ref.h"
 
+#include "base/dtype.h"
+
 #include <math.h>
 
 // Sizes of a case. live 0: no count. tier 0: the op itself with all the scratch it asks for; else
-// an enum vk_tier with `scratch` KiB, so that every kernel runs on every device.
+// an enum vk_tier with `scratch` KiB, so that every kernel runs on every device. That of matrix
+// units is reached by the op.
 enum { M, N, K, LIVE, TIER, WITH, SCRATCH };
 #define LETTERS "M N K live tier with scratch"
 // Bits of `with`; an orientation takes those it knows. BIAS is dbias in bwd_weight.
@@ -59,13 +62,23 @@ struct recorded {
     const struct op_linear_bwd_weight *bwd_weight;
 };
 
+// What a factor is to matrix units. Sums are of their products, so wanted values are as near as
+// ever.
+static void round_factor(const struct check *c, const uint32_t *n, struct check_array *a)
+{
+    for (uint64_t i = 0; n[TIER] == VK_TIER_COOPMAT && c->judged && i < a->count; i++)
+        a->f64[i] = (double)dtype_from_f16(dtype_to_f16(a->f32[i]));
+}
+
 static void record(struct vk_seq *s, void *ctx)
 {
     const struct recorded *r = ctx;
-    op_linear_use(
-        s, &(struct op_linear_setup){.scratch = r->scratch ? r->scratch->addr : 0,
-                                     .scratch_bytes = r->scratch ? r->scratch->count * 4 : 0});
-    if (r->tier)
+    enum op_units units = r->tier == VK_TIER_COOPMAT ? OP_UNITS_FP16 : OP_UNITS_FP32;
+    struct op_linear_setup setup = {.units = units};
+    if (r->scratch) setup.scratch = r->scratch->addr;
+    if (r->scratch) setup.scratch_bytes = r->scratch->count * 4;
+    op_linear_use(s, &setup);
+    if (r->tier && r->tier != VK_TIER_COOPMAT)
         matmul_record_tier(s, &r->product, r->tier);
     else if (r->fwd)
         op_linear_fwd(s, r->fwd);
@@ -77,6 +90,10 @@ static void record(struct vk_seq *s, void *ctx)
 
 static void run(struct check *c, const uint32_t *n, struct recorded *r)
 {
+    if (n[TIER] && !(vk_device_caps(c->device)->tiers & n[TIER])) {
+        check_skip(c, "the device has no matrix units for fp16, or this build no kernels for them");
+        return;
+    }
     struct op_linear_shape shape = {n[M], n[K], n[N]};
     uint64_t bytes =
         n[TIER] ? 1024 * (uint64_t)n[SCRATCH] : op_linear_scratch_bytes(c->device, &shape, 1);
@@ -101,6 +118,8 @@ static void linear_fwd(struct check *c, const uint32_t *n)
 {
     struct check_array *x = input_rows(c, "x", n, n[K]);
     struct check_array *w = check_weights(c, "w", (uint64_t)n[N] * n[K], 1 / sqrt(n[K]));
+    round_factor(c, n, x);
+    round_factor(c, n, w);
     struct check_array *bias = n[WITH] & BIAS ? check_weights(c, "bias", n[N], 1) : NULL;
     struct check_array *y = output_rows(c, "y", n, n[N]);
     struct check_array *add = added(c, n, y, n[N]);
@@ -130,6 +149,8 @@ static void linear_bwd_input(struct check *c, const uint32_t *n)
 {
     struct check_array *dy = input_rows(c, "dy", n, n[N]);
     struct check_array *w = check_weights(c, "w", (uint64_t)n[N] * n[K], 1 / sqrt(n[N]));
+    round_factor(c, n, dy);
+    round_factor(c, n, w);
     struct check_array *dx = output_rows(c, "dx", n, n[K]);
     struct check_array *add = added(c, n, dx, n[K]);
     struct op_linear_bwd_input op = {.dx = dx->addr,
@@ -156,6 +177,8 @@ static void linear_bwd_weight(struct check *c, const uint32_t *n)
 {
     struct check_array *dy = input_rows(c, "dy", n, n[N]);
     struct check_array *x = input_rows(c, "x", n, n[K]);
+    round_factor(c, n, dy);
+    round_factor(c, n, x);
     struct check_array *dw = check_gradient(c, "dw", (uint64_t)n[N] * n[K], 1);
     // Of the op alone: a product has none.
     bool with_bias = n[WITH] & BIAS && !n[TIER];
@@ -182,7 +205,7 @@ static void linear_bwd_weight(struct check *c, const uint32_t *n)
 
 // Sizes that every orientation and tier is put through: M, N, K, live, tier, with, scratch.
 // clang-format off
-#define SIZES(op) SIZES_AS(op, NULL), TIERS(op, NULL, 1), TIERS(op, NULL, 2)
+#define SIZES(op) SIZES_AS(op, NULL), TIERS(op, NULL, 1), TIERS(op, NULL, 2), UNITS(op, NULL)
 #define SIZES_AS(op, dtype)                                                                        \
     CASE_AS(op, dtype, 1, 1, 1, 0, 0, 0, 0), CASE_AS(op, dtype, 31, 33, 257, 0, 0, 0, 0),          \
     CASE_AS(op, dtype, 33, 257, 31, 17, 0, BIAS, 0),                                               \
@@ -202,14 +225,25 @@ static void linear_bwd_weight(struct check *c, const uint32_t *n)
     CASE_AS(op, dtype, 40, 48, 1100, 33, tier, 0, 1024),                                           \
     CASE_AS(op, dtype, 40, 1100, 48, 33, tier, BIAS, 1024),                                        \
     CASE_AS(op, dtype, 1100, 40, 48, 700, tier, 0, 1024)
+// Matrix units: also a large tile with edges, a long depth in slices, and real sizes.
+#define UNITS(op, dtype)                                                                           \
+    TIERS(op, dtype, 4), CASE_AS(op, dtype, 1, 33, 257, 0, 4, BIAS, 0),                            \
+    CASE_AS(op, dtype, 257, 1, 31, 0, 4, BIAS, 0), CASE_AS(op, dtype, 31, 257, 33, 30, 4, BIAS, 0), \
+    CASE_AS(op, dtype, 2040, 1530, 40, 2001, 4, BIAS | ADD, 0),                                    \
+    CASE_AS(op, dtype, 512, 768, 256, 500, 4, IN_PLACE, 8192),                                     \
+    CASE_AS(op, dtype, 48, 40, 4200, 39, 4, BIAS | ADD, 1024),                                     \
+    CASE_AS(op, dtype, 4200, 40, 48, 4100, 4, ADD, 1024),                                          \
+    TIMED_AS(op, dtype, 1024, 1024, 1024, 4), TIMED_AS(op, dtype, 512, 4096, 256, 4),              \
+    TIMED_AS(op, dtype, 4096, 4096, 4096, 4), TIMED_AS(op, dtype, 1024, 2048, 8192, 4)
 #define BF16(op, dtype)                                                                            \
-    SIZES_AS(op, dtype), TIERS(op, dtype, 1), TIERS(op, dtype, 2),                                 \
+    SIZES_AS(op, dtype), TIERS(op, dtype, 1), TIERS(op, dtype, 2), UNITS(op, dtype),               \
     CASE_AS(op, dtype, 4, 40, 258, 0, 0, BIAS, 0), CASE_AS(op, dtype, 8, 512, 255, 7, 0, ADD, 0)
 #define CASE(op, ...) CASE_AS(op, NULL, __VA_ARGS__)
 #define CASE_AS(op, dtype, m, n, k, live, tier, with, scratch)                                     \
     {#op, op, LETTERS, {m, n, k, live, tier, with, scratch}, 0, 0, false, dtype}
-#define TIMED(op, m, n, k)                                                                         \
-    {#op, op, LETTERS, {m, n, k, 0, 0, 0, 0}, 0, 0, true, NULL}
+#define TIMED(op, m, n, k) TIMED_AS(op, NULL, m, n, k, 0)
+#define TIMED_AS(op, dtype, m, n, k, tier)                                                         \
+    {#op, op, LETTERS, {m, n, k, 0, tier, 0, tier ? 65536 : 0}, 0, 0, true, dtype}
 #define REAL_SIZES(op)                                                                             \
     TIMED(op, 1024, 1024, 1024), TIMED(op, 512, 768, 256), TIMED(op, 1024, 2048, 512),             \
     TIMED(op, 2048, 6144, 2048), TIMED(op, 512, 4096, 256), TIMED(op, 256, 32000, 512)

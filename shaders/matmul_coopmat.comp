@@ -1,0 +1,272 @@
+// y[i, j] = sum over k of a(i, k) b(k, j) + bias[j] + add[i, j]. Assigns. For devices with matrix
+// units: factors are rounded to fp16, sums are fp32.
+// Grid: (columns / TILE_COLS, rows / TILE_ROWS, slices of the depth). With several slices each
+// writes its own sum, without bias and add, to y[slice][i][j]; matmul_sum.comp adds them up.
+//
+// A workgroup goes through k in steps of DEPTH. While its subgroups multiply the strips of a and b
+// that lie in shared memory, the registers already load the next strips, eight neighbouring elements
+// at a time. Strips lie in shared memory the way the operands lie in memory, so nothing is
+// transposed; the matrix units read either way. Each subgroup has PART_ROWS x PART_COLS of the tile,
+// in matrices of M x N, and gives them out through a matrix of shared memory of its own.
+#version 460
+#include "common.glsl"
+#extension GL_KHR_cooperative_matrix : require
+#extension GL_KHR_memory_scope_semantics : require
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+#include "matmul_bounds.glsl"
+#include "storage.glsl"
+
+layout(constant_id = 1) const uint TILE_ROWS = 64; // multiples of PART_ROWS and PART_COLS
+layout(constant_id = 2) const uint TILE_COLS = 64;
+layout(constant_id = 3) const uint PART_ROWS = 32; // multiples of M and N; the workgroup has as many
+layout(constant_id = 4) const uint PART_COLS = 32; // subgroups as the tile has parts
+layout(constant_id = 5) const uint M = 16;
+layout(constant_id = 6) const uint N = 16;
+layout(constant_id = 7) const uint K = 16; // these three are powers of two and at least 8
+layout(constant_id = 8) const uint FORM = 31; // MATMUL_A_BY_DEPTH and so on
+
+ARGS(matmul_args);
+
+const bool A_BY_DEPTH = (FORM & MATMUL_A_BY_DEPTH) != 0u;
+const bool B_BY_DEPTH = (FORM & MATMUL_B_BY_DEPTH) != 0u;
+const bool A_VECTORS = (FORM & MATMUL_A_VECTORS) != 0u;
+const bool B_VECTORS = (FORM & MATMUL_B_VECTORS) != 0u;
+const bool Y_VECTORS = (FORM & MATMUL_Y_VECTORS) != 0u;
+
+const uint DEPTH = MATMUL_COOPMAT_DEPTH;
+const uint PARTS_ACROSS = TILE_COLS / PART_COLS;
+const uint PARTS = TILE_ROWS / PART_ROWS * PARTS_ACROSS;
+const uint ROW_STEPS = PART_ROWS / M;
+const uint COL_STEPS = PART_COLS / N;
+const uint A_LOADS = TILE_ROWS * DEPTH / 8 / gl_WorkGroupSize.x; // eights that a lane copies
+const uint B_LOADS = TILE_COLS * DEPTH / 8 / gl_WorkGroupSize.x;
+
+// In vectors of four. The padding keeps neighbouring lines, which lie in different banks then, and
+// is as large as what a matrix unit reads at once: 16 bytes.
+const uint DEPTH_PITCH = DEPTH / 4 + 2;
+shared f16vec4 a_strip[TILE_ROWS * DEPTH_PITCH]; // [i][k] where A_BY_DEPTH, else [k][i]
+shared f16vec4 b_strip[TILE_COLS * DEPTH_PITCH]; // [j][k] where B_BY_DEPTH, else [k][j]
+const uint OUT_PITCH = N / 4 + 1;
+shared vec4 out_matrix[PARTS * M * OUT_PITCH];
+
+// Eight elements as they came from memory: they are converted when they are needed, not when they
+// are asked for.
+struct eight_floats {
+    vec4 low, high;
+};
+
+// x[at], ... of which `valid` exist; zero for the others.
+eight_floats load_eight_floats(f32 x, uint at, int valid, bool vectors)
+{
+    eight_floats e = eight_floats(vec4(0.0), vec4(0.0));
+    if (vectors && valid >= 8) {
+        e.low = f32x4(uvec2(x)).v[at / 4u];
+        e.high = f32x4(uvec2(x)).v[at / 4u + 1u];
+    } else if (valid > 0) {
+        [[unroll]] for (int i = 0; i < 4; i++) {
+            if (valid > i)
+                e.low[i] = x.v[at + i];
+            if (valid > i + 4)
+                e.high[i] = x.v[at + 4 + i];
+        }
+    }
+    return e;
+}
+
+f16vec4 low_half(eight_floats e) { return f16vec4(e.low); }
+f16vec4 high_half(eight_floats e) { return f16vec4(e.high); }
+
+#ifdef WEIGHTS_BF16
+struct eight_halves {
+    uvec4 words;
+};
+
+eight_halves load_eight_halves(u16 x, uint at, int valid, bool vectors)
+{
+    eight_halves e = eight_halves(uvec4(0u));
+    if (vectors && valid >= 8) {
+        e.words = u32x4(uvec2(x)).v[at / 8u];
+    } else if (valid > 0) {
+        [[unroll]] for (int i = 0; i < 8; i++)
+            if (valid > i)
+                e.words[i / 2] |= uint(x.v[at + i]) << (i % 2 * 16);
+    }
+    return e;
+}
+
+f16vec4 low_half(eight_halves e)
+{
+    return f16vec4(vec4(from_bf16x2(e.words.x), from_bf16x2(e.words.y)));
+}
+f16vec4 high_half(eight_halves e)
+{
+    return f16vec4(vec4(from_bf16x2(e.words.z), from_bf16x2(e.words.w)));
+}
+#define EIGHT_WEIGHTS eight_halves
+#define load_eight_weights load_eight_halves
+#else
+#define EIGHT_WEIGHTS eight_floats
+#define load_eight_weights load_eight_floats
+#endif
+
+// Eight number n of a strip of `tile` lines: line and k of its first element.
+uvec2 strip_place(uint n, uint tile, bool by_depth)
+{
+    return by_depth ? uvec2(n / (DEPTH / 8u), n % (DEPTH / 8u) * 8u)
+                    : uvec2(n % (tile / 8u) * 8u, n / (tile / 8u));
+}
+
+uint strip_pitch(uint tile, bool by_depth)
+{
+    return by_depth ? DEPTH_PITCH : tile / 4u + 2u;
+}
+
+// What to load for an eight of a strip: where it begins, and how much of it there is.
+struct strip_load {
+    uint at;
+    int valid;
+};
+strip_load strip_of(uint n, uint tile, bool by_depth, uint stride, uint line, uint k, uint lines,
+                    uint depth)
+{
+    uvec2 place = strip_place(n, tile, by_depth);
+    line += place.x;
+    k += place.y;
+    if (by_depth)
+        return strip_load(line * stride + k, line < lines ? int(depth) - int(k) : 0);
+    return strip_load(k * stride + line, k < depth ? int(lines) - int(line) : 0);
+}
+
+// Where it goes in shared memory.
+uint strip_slot(uint n, uint tile, bool by_depth)
+{
+    uvec2 place = strip_place(n, tile, by_depth);
+    uint pitch = strip_pitch(tile, by_depth);
+    return by_depth ? place.x * pitch + place.y / 4u : place.y * pitch + place.x / 4u;
+}
+
+// Four elements of y from column `col`, of which `valid` exist.
+void give_out(GRADS y, GRADS add, WEIGHTS bias, uint at, uint col, int valid, vec4 value)
+{
+    [[unroll]] for (int i = 0; i < 4; i++) {
+        if (valid > i) {
+            if (given(bias))
+                value[i] += weight_at(bias, col + i);
+            if (given(add))
+                value[i] += grad_at(add, at + i);
+        }
+    }
+    if (Y_VECTORS && valid >= 4) {
+#ifdef GRADS_BF16
+        u32x2(uvec2(y)).v[at / 4u] = uvec2(to_bf16x2(value.xy), to_bf16x2(value.zw));
+#else
+        f32x4(uvec2(y)).v[at / 4u] = value;
+#endif
+    } else {
+        [[unroll]] for (int i = 0; i < 4; i++)
+            if (valid > i)
+                put_grad(y, at + i, value[i]);
+    }
+}
+
+void main()
+{
+    f32 a = args.a;
+    WEIGHTS b = WEIGHTS(uvec2(args.b)), bias = WEIGHTS(uvec2(args.bias));
+    GRADS y = GRADS(uvec2(args.y)), add = GRADS(uvec2(args.add));
+    uint rows = args.rows, cols = args.cols, depth = args.depth;
+    uint a_stride = A_BY_DEPTH ? args.a_row : args.a_col;
+    uint b_stride = B_BY_DEPTH ? args.b_col : args.b_row;
+    uint row = gl_WorkGroupID.y * TILE_ROWS, col = gl_WorkGroupID.x * TILE_COLS;
+    uint k_begin = args.slice * gl_WorkGroupID.z;
+    uint y_from = rows * cols * gl_WorkGroupID.z;
+    matmul_bounds(args.live, uvec2(args.a), args.live_from, args.live_depth != 0u, rows, depth);
+    // All lanes alike: an empty sum changes nothing, but an empty slice must be there as zeros.
+    if (row >= rows || (depth == 0u && args.slice == 0u))
+        return;
+    if (args.slice != 0u)
+        depth = min(depth, k_begin + args.slice);
+
+    uint part_row = gl_SubgroupID / PARTS_ACROSS * PART_ROWS;
+    uint part_col = gl_SubgroupID % PARTS_ACROSS * PART_COLS;
+    uint a_pitch = strip_pitch(TILE_ROWS, A_BY_DEPTH), b_pitch = strip_pitch(TILE_COLS, B_BY_DEPTH);
+    coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator> sum[ROW_STEPS * COL_STEPS];
+    [[unroll]] for (uint i = 0; i < ROW_STEPS * COL_STEPS; i++)
+        sum[i] = coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>(0.0);
+
+    eight_floats a_next[A_LOADS];
+    EIGHT_WEIGHTS b_next[B_LOADS];
+    // One turn more than there are strips: each loads one and multiplies the one before.
+    for (uint k = k_begin; k_begin < depth; k += DEPTH) {
+        if (k < depth) {
+            [[unroll]] for (uint n = 0; n < A_LOADS; n++) {
+                strip_load load = strip_of(local_index + n * local_size, TILE_ROWS, A_BY_DEPTH,
+                                           a_stride, row, k, rows, depth);
+                a_next[n] = load_eight_floats(a, load.at, load.valid, A_VECTORS);
+            }
+            [[unroll]] for (uint n = 0; n < B_LOADS; n++) {
+                strip_load load = strip_of(local_index + n * local_size, TILE_COLS, B_BY_DEPTH,
+                                           b_stride, col, k, cols, depth);
+                b_next[n] = load_eight_weights(b, load.at, load.valid, B_VECTORS);
+            }
+        }
+        if (k > k_begin) {
+            [[unroll]] for (uint d = 0; d < DEPTH; d += K) {
+                coopmat<float16_t, gl_ScopeSubgroup, M, K, gl_MatrixUseA> ak[ROW_STEPS];
+                [[unroll]] for (uint i = 0; i < ROW_STEPS; i++) {
+                    uint line = part_row + i * M;
+                    if (A_BY_DEPTH)
+                        coopMatLoad(ak[i], a_strip, line * a_pitch + d / 4u, a_pitch,
+                                    gl_CooperativeMatrixLayoutRowMajor);
+                    else
+                        coopMatLoad(ak[i], a_strip, d * a_pitch + line / 4u, a_pitch,
+                                    gl_CooperativeMatrixLayoutColumnMajor);
+                }
+                [[unroll]] for (uint j = 0; j < COL_STEPS; j++) {
+                    uint line = part_col + j * N;
+                    coopmat<float16_t, gl_ScopeSubgroup, K, N, gl_MatrixUseB> bk;
+                    if (B_BY_DEPTH)
+                        coopMatLoad(bk, b_strip, line * b_pitch + d / 4u, b_pitch,
+                                    gl_CooperativeMatrixLayoutColumnMajor);
+                    else
+                        coopMatLoad(bk, b_strip, d * b_pitch + line / 4u, b_pitch,
+                                    gl_CooperativeMatrixLayoutRowMajor);
+                    [[unroll]] for (uint i = 0; i < ROW_STEPS; i++)
+                        sum[i * COL_STEPS + j] = coopMatMulAdd(ak[i], bk, sum[i * COL_STEPS + j]);
+                }
+            }
+        }
+        if (k >= depth)
+            break;
+        barrier(); // what was multiplied may be overwritten
+        [[unroll]] for (uint n = 0; n < A_LOADS; n++) {
+            uint slot = strip_slot(local_index + n * local_size, TILE_ROWS, A_BY_DEPTH);
+            a_strip[slot] = low_half(a_next[n]);
+            a_strip[slot + 1u] = high_half(a_next[n]);
+        }
+        [[unroll]] for (uint n = 0; n < B_LOADS; n++) {
+            uint slot = strip_slot(local_index + n * local_size, TILE_COLS, B_BY_DEPTH);
+            b_strip[slot] = low_half(b_next[n]);
+            b_strip[slot + 1u] = high_half(b_next[n]);
+        }
+        barrier();
+    }
+
+    uint own = gl_SubgroupID * (M * OUT_PITCH);
+    [[unroll]] for (uint i = 0; i < ROW_STEPS; i++) {
+        [[unroll]] for (uint j = 0; j < COL_STEPS; j++) {
+            coopMatStore(sum[i * COL_STEPS + j], out_matrix, own, OUT_PITCH,
+                         gl_CooperativeMatrixLayoutRowMajor);
+            subgroupBarrier();
+            for (uint n = gl_SubgroupInvocationID; n < M * N / 4u; n += gl_SubgroupSize) {
+                uvec2 at = uvec2(n / (N / 4u), n % (N / 4u));
+                uint at_row = row + part_row + i * M + at.x;
+                uint at_col = col + part_col + j * N + at.y * 4u;
+                if (at_row < rows && at_col < cols)
+                    give_out(y, add, bias, y_from + at_row * cols + at_col, at_col,
+                             int(cols) - int(at_col), out_matrix[own + at.x * OUT_PITCH + at.y]);
+            }
+            subgroupBarrier();
+        }
+    }
+}

@@ -1,0 +1,128 @@
+// Products on matrix units: factors rounded to fp16, sums in fp32. The tile and its share for each
+// subgroup follow the device's matrices and subgroups and the product's shape.
+#include "ops/kernels.h"
+#include "ops/matmul.h"
+
+#include "base/error.h"
+
+// A workgroup's tile, and the part of it that is a subgroup's.
+struct tile {
+    uint32_t rows, cols, lanes;
+    uint32_t part_rows, part_cols;
+};
+
+static uint32_t round_up(uint32_t value, uint32_t to)
+{
+    return (value + to - 1) / to * to;
+}
+
+// Shares a tile out to its subgroups in the squarest parts, which read the least shared memory.
+// False if the device's matrices or subgroups do not fit into it.
+static bool share_out(const struct vk_caps *caps, struct tile *t)
+{
+    const struct vk_matrix_size *m = &caps->coopmat_fp16;
+    uint32_t subgroups = t->lanes / caps->subgroup_size, least = 0;
+    if (t->lanes % caps->subgroup_size || t->lanes > caps->max_workgroup_invocations) return false;
+    for (uint32_t across = 1; across <= subgroups; across *= 2) {
+        uint32_t down = subgroups / across;
+        if (subgroups % across || t->rows % (down * m->m) || t->cols % (across * m->n)) continue;
+        uint32_t rows = t->rows / down, cols = t->cols / across;
+        if (least && rows + cols >= least) continue;
+        least = rows + cols;
+        t->part_rows = rows;
+        t->part_cols = cols;
+    }
+    uint32_t strips = 2 * (t->rows + t->cols) * (MATMUL_COOPMAT_DEPTH + 8);
+    uint32_t out = 4 * subgroups * m->m * (m->n + 4);
+    return least && strips + out <= caps->max_shared_bytes;
+}
+
+static uint64_t tiles_of(const struct tile *t, uint32_t rows, uint32_t cols)
+{
+    return (uint64_t)((rows + t->rows - 1) / t->rows) * ((cols + t->cols - 1) / t->cols);
+}
+
+// The large tile where there are enough of it, else the middling one; the small one where the
+// result fills no more. False if the device can run none.
+static bool choose(const struct vk_device *device, uint32_t rows, uint32_t cols, struct tile *tile)
+{
+    static const struct tile tiles[] = {
+        {128, 128, 256, 0, 0}, {64, 64, 128, 0, 0}, {32, 32, 64, 0, 0}};
+    const struct vk_caps *caps = vk_device_caps(device);
+    const size_t last = sizeof tiles / sizeof *tiles - 1;
+    if (!(caps->tiers & VK_TIER_COOPMAT)) return false;
+    for (size_t i = 0; i <= last; i++) {
+        const struct tile *t = &tiles[i];
+        if (i < last && (rows <= t->rows / 2 || cols <= t->cols / 2)) continue;
+        if (i == 0 && tiles_of(t, rows, cols) < MATMUL_TILES_ENOUGH) continue;
+        *tile = *t;
+        if (share_out(caps, tile)) return true;
+    }
+    return false;
+}
+
+uint64_t matmul_coopmat_scratch(const struct vk_device *device, uint32_t rows, uint32_t cols,
+                                uint32_t depth)
+{
+    struct tile tile;
+    if (!choose(device, rows, cols, &tile)) return 0;
+    uint32_t slices = matmul_slices(tiles_of(&tile, rows, cols), depth);
+    return slices > 1 ? sizeof(float) * (uint64_t)slices * rows * cols : 0;
+}
+
+// Whether all lines of an operand begin where a load of eight elements may.
+static bool takes_vectors(vk_addr addr, uint32_t stride, enum op_type type)
+{
+    uint32_t most = type == OP_BF16 ? 8 : 4; // elements in 16 bytes
+    return addr % 16 == 0 && stride % most == 0;
+}
+
+static uint32_t form_of(const struct matmul *p, vk_addr y, enum op_type y_type)
+{
+    bool y_vectors = y % (4 * op_type_bytes(y_type)) == 0 && p->cols % 4 == 0;
+    return (p->a_by_depth ? MATMUL_A_BY_DEPTH : 0) | (p->b_by_depth ? MATMUL_B_BY_DEPTH : 0) |
+           (takes_vectors(p->a, matmul_a_stride(p), OP_F32) ? MATMUL_A_VECTORS : 0) |
+           (takes_vectors(p->b, matmul_b_stride(p), p->b_type) ? MATMUL_B_VECTORS : 0) |
+           (y_vectors ? MATMUL_Y_VECTORS : 0);
+}
+
+bool matmul_coopmat(struct vk_seq *s, const struct matmul *p)
+{
+    struct vk_device *device = vk_seq_device(s);
+    struct tile tile;
+    if (!choose(device, p->rows, p->cols, &tile)) return false;
+    const struct vk_matrix_size *m = &vk_device_caps(device)->coopmat_fp16;
+    uint32_t slices = matmul_slices(tiles_of(&tile, p->rows, p->cols), p->depth);
+    uint64_t bytes;
+    vk_addr scratch = vk_seq_scratch(s, &bytes);
+    if (bytes < sizeof(float) * (uint64_t)slices * p->rows * p->cols) slices = 1;
+    bool sliced = slices > 1;
+    uint32_t slice = round_up((p->depth + slices - 1) / slices, MATMUL_COOPMAT_DEPTH);
+    if (sliced) slices = (p->depth + slice - 1) / slice;
+
+    enum op_type y_type = sliced ? OP_F32 : p->y_type; // slices are fp32
+    vk_addr y = sliced ? scratch : p->y;
+    struct vk_launch launch = groups3((p->cols + tile.cols - 1) / tile.cols,
+                                      (p->rows + tile.rows - 1) / tile.rows, slices);
+    launch.local = tile.lanes;
+    launch.spec_count = 8;
+    launch.spec[0] = tile.rows;
+    launch.spec[1] = tile.cols;
+    launch.spec[2] = tile.part_rows;
+    launch.spec[3] = tile.part_cols;
+    launch.spec[4] = m->m;
+    launch.spec[5] = m->n;
+    launch.spec[6] = m->k;
+    launch.spec[7] = form_of(p, y, y_type);
+    vk_cost(s, 2.0 * p->rows * p->cols * p->depth, matmul_bytes(p));
+    DISPATCH_ID(s, KERNEL_BY_TYPES(matmul_coopmat, p->b_type, y_type), matmul, launch, .y = y,
+                .a = p->a, .b = p->b, .bias = sliced ? 0 : p->bias, .add = sliced ? 0 : p->add,
+                .live = p->live, .rows = p->rows, .cols = p->cols, .depth = p->depth,
+                .a_row = p->a_by_depth ? matmul_a_stride(p) : 1,
+                .a_col = p->a_by_depth ? 1 : matmul_a_stride(p),
+                .b_row = p->b_by_depth ? 1 : matmul_b_stride(p),
+                .b_col = p->b_by_depth ? matmul_b_stride(p) : 1, .live_from = p->live_from,
+                .live_depth = p->live_depth, .slice = sliced ? slice : 0);
+    if (sliced) matmul_sum_slices(s, p, scratch, slices);
+    return true;
+}
