@@ -4,6 +4,7 @@
 #
 #   TRDPO_DEVICE=N|NAME   device to test (default: lavapipe, Mesa's CPU device)
 #   TRDPO_VALIDATION=0    without the validation layer
+#   TEST_JOBS=N           tests at a time (default: as many as there are cores; most keep one busy)
 #   BUILD_DIR=DIR         build folder (default: build)
 #   CC=clang              another compiler (with a BUILD_DIR of its own)
 #   CMAKE_OPTIONS="..."   options for CMake (-DTRDPO_SANITIZE=ON, -DTRDPO_WERROR=ON)
@@ -21,4 +22,5 @@ export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
 export UBSAN_OPTIONS=print_stacktrace=1
 # Freed memory is kept for a short while only: lavapipe frees gigabytes in a minute.
 export ASAN_OPTIONS=quarantine_size_mb=1
-exec ctest --test-dir "${BUILD_DIR:-build}" --output-on-failure --no-tests=error "$@"
+exec ctest --test-dir "${BUILD_DIR:-build}" --output-on-failure --no-tests=error \
+  --parallel "${TEST_JOBS:-$(nproc)}" "$@"

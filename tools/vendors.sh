@@ -13,6 +13,7 @@
 #
 #   VENDORS_ROOT=DIR     root file system (default: build/trixie)
 #   VENDORS_MIRROR=URL   Debian mirror (default: the one that this Debian system uses)
+#   CC=clang             another compiler for our own code (default: the root file system's gcc)
 #   CI=...               where set, it is a failure that the root file system cannot be made;
 #                        elsewhere that is said, and nothing is done
 set -euo pipefail
@@ -36,6 +37,7 @@ adreno-740   freedreno freedreno FD_GPU_ID=740
 rootfs=${VENDORS_ROOT:-$root/build/trixie}
 build=build/vendors # in the root file system: /src/build/vendors
 table=$root/$build/vendors.txt
+packages_more="mesa-drm-shim clang"
 
 # Ends the script: nothing can be done here.
 cannot() {
@@ -82,7 +84,7 @@ install_packages() {
   # shellcheck disable=SC2086 # lists
   if ! inside "${apt[@]}" install -y --no-install-recommends -t trixie-backports \
       mesa-vulkan-drivers mesa-drm-shim >>"$log" 2>&1 ||
-    ! inside "${apt[@]}" install -y --no-install-recommends $packages_build $packages_run >>"$log" 2>&1; then
+    ! inside "${apt[@]}" install -y --no-install-recommends $packages_build $packages_run $packages_more >>"$log" 2>&1; then
     tail -n 5 "$log" >&2
     cannot "packages could not be installed in $rootfs ($log)"
   fi
@@ -127,7 +129,7 @@ chosen() {
 compile_leg() {
   local name icd shim choice running=0 failed=0
   wanted=" $* "
-  if ! inside cmake -S /src -B "/src/$build" -G Ninja -DTRDPO_WERROR=ON >"$build/build.log" 2>&1 ||
+  if ! inside ${CC:+CC="$CC"} cmake -S /src -B "/src/$build" -G Ninja -DTRDPO_WERROR=ON >"$build/build.log" 2>&1 ||
     ! inside cmake --build "/src/$build" --target trdpo-shader-test >"$build/build.log" 2>&1; then
     tail -n 40 "$build/build.log" >&2
     die "the build in $rootfs failed ($build/build.log)"
@@ -149,7 +151,7 @@ compile_leg() {
 }
 
 tests_leg() {
-  inside ${TRDPO_VALIDATION:+TRDPO_VALIDATION="$TRDPO_VALIDATION"} BUILD_DIR=$build \
+  inside ${CC:+CC="$CC"} ${TRDPO_VALIDATION:+TRDPO_VALIDATION="$TRDPO_VALIDATION"} BUILD_DIR=$build \
     CMAKE_OPTIONS=-DTRDPO_WERROR=ON /src/tools/test.sh "$@"
 }
 
@@ -168,7 +170,7 @@ if [ -z "${VENDORS_INSIDE:-}" ]; then
 fi
 mkdir -p "$root/$build"
 ready=$rootfs/etc/trdpo-ready
-wanted="$packages_build $packages_run mesa-drm-shim"
+wanted="$packages_build $packages_run $packages_more"
 [ -e "$ready" ] || make_rootfs
 mount_rootfs
 [ "$(cat "$ready" 2>/dev/null)" = "$wanted" ] || { install_packages; echo "$wanted" >"$ready"; }

@@ -4,7 +4,8 @@
 # validation layer with synchronisation validation, any message of which is a failure), `shared` (the
 # kernels of GPUs), `gpu` (with their workgroups too, which lavapipe is slow with), `subgroup8`
 # (lavapipe's narrow lanes), `staged` (no mapped device memory). Those of GPU kernels, which lavapipe is
-# slow with, are labelled long. Each run has its own folder to work in and its own cache.
+# slow with, are labelled long, and start first where tests run beside each other. Each run has its own
+# folder to work in and its own cache.
 function(device_test name)
   cmake_parse_arguments(DEVICE "" "" "SOURCES;LIBS;VARIANTS" ${ARGN})
   trdpo_test(${name} SOURCES ${DEVICE_SOURCES} ${PROJECT_SOURCE_DIR}/tests/common/device.c
@@ -27,7 +28,7 @@ function(device_test name)
     set_tests_properties(${run} PROPERTIES SKIP_RETURN_CODE 77 WORKING_DIRECTORY ${folder}
       ENVIRONMENT "${environment_${variant}};XDG_CACHE_HOME=${CMAKE_CURRENT_BINARY_DIR}/cache/${variant}")
     if(variant MATCHES "^(shared|gpu)$")
-      set_tests_properties(${run} PROPERTIES LABELS long)
+      set_tests_properties(${run} PROPERTIES LABELS long COST 50)
     endif()
   endforeach()
 endfunction()
