@@ -5,8 +5,8 @@
 #ifndef TRDPO_ARGS_MATMUL_H
 #define TRDPO_ARGS_MATMUL_H
 
-// matmul_plain, matmul_shared, matmul_coopmat: a(i, k) is a[i * a_row + k * a_col], b(k, j) is b[k * b_row + j *
-// b_col].
+// matmul_plain, matmul_shared, matmul_coopmat: a(i, k) is a[i * a_row + k * a_col], b(k, j) is b[k
+// * b_row + j * b_col].
 struct matmul_args {
     ADDRESS(f32) y;
     ADDRESS(f32) a;
