@@ -12,6 +12,9 @@ double sys_seconds(void);
 // Processors this process may use, at least 1.
 int sys_cpu_count(void);
 
+// Most bytes of memory that this process has had resident.
+uint64_t sys_peak_bytes(void);
+
 // True if the processor has the AVX-512 instructions that 512-bit software devices profit from.
 bool sys_cpu_has_avx512(void);
 

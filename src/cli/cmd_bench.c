@@ -14,6 +14,7 @@ static const struct {
 } benches[] = {{"matmul", bench_matmul},
                {"attention", bench_attention},
                {"ref_update", bench_ref_update},
+               {"adamw", bench_adamw},
                {"step", bench_step}};
 #define BENCHES (sizeof benches / sizeof *benches)
 
@@ -36,6 +37,8 @@ static void print_json(const struct bench_result *r, const char *device)
     if (r->of_copy > 0) str_appendf(&line, ", \"of_copy\": %.3f", r->of_copy);
     if (r->tokens_per_second > 0)
         str_appendf(&line, ", \"tokens_per_second\": %.1f", r->tokens_per_second);
+    if (r->bytes) str_appendf(&line, ", \"bytes\": %llu", (unsigned long long)r->bytes);
+    if (r->peak) str_appendf(&line, ", \"peak_bytes\": %llu", (unsigned long long)r->peak);
     str_append(&line, ", \"device\": ");
     json_append_string(&line, device, strlen(device));
     str_append(&line, "}\n");
@@ -49,12 +52,15 @@ static void print_line(const struct bench_result *r)
     for (int i = 0, n = 0; i < BENCH_DIMS && r->shape[i]; i++)
         n += snprintf(shape + n, sizeof shape - (size_t)n, "%s%u", i ? " x " : "",
                       (unsigned)r->shape[i]);
-    out_printf("%-18s %-22s %-4s %-7s %10.3f ms", r->name, shape, r->dtype, r->tier ? r->tier : "-",
-               r->seconds * 1e3);
+    out_printf("%-18s %-22s %-10s %-7s %10.3f ms", r->name, shape, r->dtype,
+               r->tier ? r->tier : "-", r->seconds * 1e3);
     if (r->gflops > 0) out_printf("  %8.1f GFLOP/s", r->gflops);
     if (r->gbps > 0) out_printf("  %8.1f GB/s", r->gbps);
     if (r->of_copy > 0) out_printf("  %.0f%% of copy", 100 * r->of_copy);
     if (r->tokens_per_second > 0) out_printf("  %.0f tokens/s", r->tokens_per_second);
+    char bytes[32];
+    if (r->bytes) out_printf("  planned %s", str_bytes(bytes, r->bytes));
+    if (r->peak) out_printf(", in use %s", str_bytes(bytes, r->peak));
     out_text("\n");
 }
 
@@ -94,8 +100,8 @@ static bool check_name(const char *name)
     }
     const char *near = str_nearest(name, names, BENCHES);
     return err_user(
-        "no benchmark is called '%s'%s%s; there are matmul, attention, ref_update, step", name,
-        near ? ": did you mean " : "", near ? near : "");
+        "no benchmark is called '%s'%s%s; there are matmul, attention, ref_update, adamw, step",
+        name, near ? ": did you mean " : "", near ? near : "");
 }
 
 static bool run(struct cli *cli)
@@ -112,6 +118,10 @@ static bool run(struct cli *cli)
                       .runs = (int)cli_int(&cli->args, "runs"),
                       .shape = text ? shape : NULL,
                       .model = cli_text(&cli->args, "model"),
+                      .dtype = cli_text(&cli->args, "dtype"),
+                      .gradient_dtype = cli_text(&cli->args, "gradient_dtype"),
+                      .optim = cli_text(&cli->args, "optim"),
+                      .pairs = (uint32_t)cli_int(&cli->args, "pairs"),
                       .recompute = cli_flag(&cli->args, "gradient_checkpointing"),
                       .report = report,
                       .ctx = &to};
@@ -137,6 +147,16 @@ static const struct cli_option options[] = {
      .type = CLI_TEXT,
      .value = "DIR",
      .help = "for step: take the sizes from its config.json"},
+    {.name = "pairs",
+     .type = CLI_INT,
+     .value = "N",
+     .fallback = "8",
+     .min = 1,
+     .max = 256,
+     .help = "for step: pairs of it"},
+    {.name = "dtype", .type = CLI_TEXT, .value = "TYPE", .help = "for step: as for train"},
+    {.name = "gradient_dtype", .type = CLI_TEXT, .value = "TYPE", .help = "for step: as for train"},
+    {.name = "optim", .type = CLI_TEXT, .value = "NAME", .help = "for step: as for train"},
     {.name = "gradient_checkpointing",
      .type = CLI_FLAG,
      .help = "for step: keep only what enters each layer, as training does where memory is short"},
@@ -146,7 +166,7 @@ static const struct cli_option options[] = {
 const struct cli_command cli_command_bench = {
     .name = "bench",
     .summary = "time kernels and whole steps",
-    .synopsis = "[matmul|attention|ref_update|step]",
+    .synopsis = "[matmul|attention|ref_update|adamw|step]",
     .details = "Without a name all of them run. A product's shape is m x n x k; attention's is\n"
                "tokens x row length x heads x head size; a step's is tokens x layers x channels.\n"
                "Tokens of a step are counted as training counts them: a prompt with each of its\n"

@@ -130,7 +130,7 @@ bool train_plan_check(struct train_run *run)
         {"reference", run->has_ref ? weights : 0},
         {"activations", sizes[0].activations},
         {"generation", generation},
-        {"step data and staging", sizes[0].step_data + ((uint64_t)64 << 20)},
+        {"step data and staging", sizes[0].step_data + TRAIN_STAGING_BYTES},
     };
     size_t count = sizeof entries / sizeof *entries;
     uint64_t kept = sizes[0].activations > sizes[1].activations

@@ -37,6 +37,7 @@ struct train_stepper_params {
 };
 
 // Bytes of the arenas beside the weights.
+#define TRAIN_STAGING_BYTES ((uint64_t)64 << 20) // what the device layer takes beside them
 struct train_stepper_sizes {
     uint64_t activations; // and scratch
     uint64_t apart;       // the same, if no two arrays of it shared memory

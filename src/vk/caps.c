@@ -1,5 +1,6 @@
 // What the physical devices can do, and their order.
 #include "base/mem.h"
+#include "base/system.h"
 #include "vk/internal.h"
 
 #include <stdio.h>
@@ -134,6 +135,20 @@ uint64_t vk_memory_free(VkPhysicalDevice physical, bool budget, uint64_t *total)
     uint64_t limit = left.heapBudget[heap], used = left.heapUsage[heap];
     uint64_t unused = limit > used ? limit - used : 0;
     return unused < bytes ? unused : bytes;
+}
+
+uint64_t vk_memory_in_use(const struct vk_device *device)
+{
+    if (device->compile) return 0;
+    if (device->caps.kind == VK_KIND_CPU) return sys_peak_bytes();
+    if (!device->memory_budget) return 0;
+    VkPhysicalDeviceMemoryBudgetPropertiesEXT left = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
+    VkPhysicalDeviceMemoryProperties2 memory = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2, .pNext = &left};
+    vkGetPhysicalDeviceMemoryProperties2(device->physical, &memory);
+    bool host_visible;
+    return left.heapUsage[device_heap(&memory.memoryProperties, &host_visible)];
 }
 
 static bool has_compute_queue(VkPhysicalDevice handle)

@@ -74,6 +74,11 @@ void *vk_host(struct vk_device *device, vk_addr addr);
 // The largest span that one allocation of this device can hold with its padding.
 uint64_t vk_max_span_bytes(const struct vk_device *device);
 
+// Bytes of device memory that this process has in use now, the driver's own included, as
+// VK_EXT_memory_budget tells; on a CPU device, whose memory is the host's, the most that the
+// process has had resident. 0: unknown.
+uint64_t vk_memory_in_use(const struct vk_device *device);
+
 // True if [addr, addr + bytes) lies in one live span (padding excluded).
 bool vk_range_ok(const struct vk_device *device, vk_addr addr, uint64_t bytes);
 

@@ -7,7 +7,6 @@
 #include "base/system.h"
 #include "ops/attention.h"
 #include "ops/linear.h"
-#include "ops/update.h"
 
 #include <math.h>
 
@@ -78,7 +77,7 @@ static vk_addr numbers_of(struct vk_arena *arena, uint64_t count, enum op_type t
     return addr;
 }
 
-static vk_addr numbers(struct vk_arena *arena, uint64_t count, bool *ok)
+vk_addr bench_numbers(struct vk_arena *arena, uint64_t count, bool *ok)
 {
     return numbers_of(arena, count, OP_F32, ok);
 }
@@ -146,9 +145,9 @@ static bool time_product(const struct bench *b, enum orientation which, enum op_
                       &(struct vk_arena_params){.name = "bench matmul",
                                                 .bytes = 4 * (x + w + y) + p.scratch_bytes + 4096});
     if (ok) {
-        p.x = numbers(&arena, x, &ok);
+        p.x = bench_numbers(&arena, x, &ok);
         p.w = numbers_of(&arena, w, p.w_type, &ok);
-        p.y = numbers(&arena, y, &ok);
+        p.y = bench_numbers(&arena, y, &ok);
         if (p.scratch_bytes) p.scratch = vk_arena_alloc(&arena, p.scratch_bytes);
     }
     double seconds = 0;
@@ -227,9 +226,10 @@ static bool fill_attention(struct attention *a, struct vk_arena *arena, uint32_t
 {
     bool ok = true;
     uint64_t T = tokens, out = T * HEADS * HEAD_DIM;
-    vk_addr qkv = numbers(arena, T * STRIDE, &ok), dqkv = numbers(arena, T * STRIDE, &ok);
+    vk_addr qkv = bench_numbers(arena, T * STRIDE, &ok),
+            dqkv = bench_numbers(arena, T * STRIDE, &ok);
     vk_addr k = qkv + 4ull * HEADS * HEAD_DIM, v = k + 4ull * KV_HEADS * HEAD_DIM;
-    vk_addr o = numbers(arena, out, &ok), dout = numbers(arena, out, &ok);
+    vk_addr o = bench_numbers(arena, out, &ok), dout = bench_numbers(arena, out, &ok);
     vk_addr lse = vk_arena_alloc(arena, T * HEADS * 4),
             delta = vk_arena_alloc(arena, T * HEADS * 4);
     vk_addr spans, key_end;
@@ -296,75 +296,4 @@ static bool time_attention(const struct bench *b, uint32_t tokens, uint32_t leng
 bool bench_attention(const struct bench *b)
 {
     return time_attention(b, 2048, 256) && time_attention(b, 2048, 2048);
-}
-
-// ---- the reference update ----
-
-struct update {
-    struct vk_arena ref, policy, results;
-    vk_addr results_addr;
-};
-
-static void record_update(struct vk_seq *s, void *ctx)
-{
-    const struct update *u = ctx;
-    op_ref_update(s, &(struct op_ref_update){.ref = op_arena_of(&u->ref),
-                                             .policy = op_arena_of(&u->policy),
-                                             .results = u->results_addr,
-                                             .alpha = 0.6f});
-}
-
-static void record_copy(struct vk_seq *s, void *ctx)
-{
-    const struct update *u = ctx;
-    vk_copy(s, u->ref.spans[0].addr, u->policy.spans[0].addr, u->ref.spans[0].bytes);
-}
-
-static bool open_update(struct update *u, struct vk_device *device, uint64_t bytes)
-{
-    *u = (struct update){0};
-    if (!vk_arena_init(&u->ref, device,
-                       &(struct vk_arena_params){.name = "bench reference", .bytes = bytes}) ||
-        !vk_arena_init(&u->policy, device,
-                       &(struct vk_arena_params){.name = "bench policy", .bytes = bytes}) ||
-        !vk_arena_init(&u->results, device,
-                       &(struct vk_arena_params){.name = "bench results", .bytes = 1024}))
-        return false;
-    bool ok = true;
-    numbers(&u->ref, bytes / 4, &ok);
-    numbers(&u->policy, bytes / 4, &ok);
-    u->results_addr = vk_arena_alloc(&u->results, sizeof(struct step_results));
-    return ok;
-}
-
-bool bench_ref_update(const struct bench *b)
-{
-    // Larger than any cache: 256 MiB an arena, 1 GiB on a GPU that has room for it.
-    const struct vk_caps *caps = vk_device_caps(b->device);
-    uint64_t bytes = 256ull << 20, large = 1024ull << 20;
-    if (caps->kind != VK_KIND_CPU && caps->memory_free_bytes > 4 * large &&
-        caps->max_allocation_bytes > large + (1u << 20))
-        bytes = large;
-    struct update u;
-    double copy = 0, update = 0;
-    bool ok = open_update(&u, b->device, bytes) && bench_time(b, "copy", record_copy, &u, &copy) &&
-              bench_time(b, "ref_update", record_update, &u, &update);
-    vk_arena_finish(&u.ref);
-    vk_arena_finish(&u.policy);
-    vk_arena_finish(&u.results);
-    if (!ok) return false;
-    // A copy reads and writes each byte; the update reads two arenas and writes one.
-    struct bench_result r = {.name = "copy",
-                             .shape = {(uint32_t)(bytes / 4)},
-                             .dtype = "f32",
-                             .seconds = copy,
-                             .gbps = 2e-9 * (double)bytes / copy};
-    double copy_rate = r.gbps;
-    b->report(b->ctx, &r);
-    r.name = "ref_update";
-    r.seconds = update;
-    r.gbps = 3e-9 * (double)bytes / update;
-    r.of_copy = r.gbps / copy_rate;
-    b->report(b->ctx, &r);
-    return true;
 }

@@ -9,8 +9,9 @@
 #include "train/stepper.h"
 
 #include <math.h>
+#include <stdio.h>
 
-#define PAIRS 8u
+#define PAIRS_MOST 256u
 #define PROMPT 96u
 #define COMPLETION 80u
 
@@ -32,18 +33,20 @@ static const struct model_config small = {
 
 struct step {
     struct train_config config;
+    struct train_precision precision;
     struct model_layout layout;
     struct model_weights policy, ref, grad, m, v;
+    struct train_codes codes; // instead of m and v, with optim: adamw_8bit
     struct train_stepper *stepper;
     struct data_set set;
-    uint32_t order[PAIRS];
+    uint32_t pairs, order[PAIRS_MOST];
 };
 
 // Pairs of random tokens: the arithmetic does not ask what they mean.
 static void make_rows(struct step *st)
 {
     struct rng rng = rng_begin(42, RNG_TEST);
-    for (uint32_t i = 0; i < PAIRS; i++) {
+    for (uint32_t i = 0; i < st->pairs; i++) {
         struct data_row row = {.line = i + 1,
                                .first = (uint32_t)st->set.ids.count,
                                .prompt = PROMPT,
@@ -55,38 +58,89 @@ static void make_rows(struct step *st)
     }
 }
 
-static bool open_step(struct step *st, const struct bench *b)
+static bool configure(struct step *st, const struct bench *b)
+{
+    const struct {
+        const char *key, *value;
+    } keys[] = {{"dtype", b->dtype}, {"gradient_dtype", b->gradient_dtype}, {"optim", b->optim}};
+    train_config_init(&st->config);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        char where[32];
+        snprintf(where, sizeof where, "--%s", keys[i].key);
+        if (keys[i].value && !train_config_set(&st->config, keys[i].key, keys[i].value, where))
+            return false;
+    }
+    train_config_resolve(&st->config);
+    if (st->config.gradient_dtype == TRAIN_GRADIENT_BF16 && st->config.dtype != TRAIN_DTYPE_BF16 &&
+        st->config.dtype != TRAIN_DTYPE_FP16)
+        return err_user("--gradient_dtype: bf16 goes with --dtype bf16 or fp16");
+    return train_precision_choose(&st->config, b->device, &st->precision);
+}
+
+static bool make_weights(struct step *st, struct vk_device *d)
+{
+    const struct model_layout *layout = &st->layout;
+    enum model_storage weights = st->precision.weights;
+    return model_weights_init(&st->policy, d, layout, weights, "policy") &&
+           model_weights_randomize(&st->policy, 42) &&
+           model_weights_init(&st->ref, d, layout, weights, "reference") &&
+           model_weights_copy(&st->ref, &st->policy) &&
+           model_weights_init(&st->grad, d, layout, st->precision.gradient, "gradient") &&
+           (st->config.optim == TRAIN_ADAMW_8BIT
+                ? train_codes_init(&st->codes, d, layout)
+                : model_weights_init(&st->m, d, layout, MODEL_F32, "first moment") &&
+                      model_weights_init(&st->v, d, layout, MODEL_F32, "second moment"));
+}
+
+static struct train_stepper_params params_of(struct step *st, const struct bench *b)
+{
+    bool coded = st->config.optim == TRAIN_ADAMW_8BIT;
+    return (struct train_stepper_params){.device = b->device,
+                                         .config = &st->config,
+                                         .precision = st->precision,
+                                         .layout = &st->layout,
+                                         .policy = &st->policy,
+                                         .ref = &st->ref,
+                                         .grad = &st->grad,
+                                         .m = coded ? NULL : &st->m,
+                                         .v = coded ? NULL : &st->v,
+                                         .codes = coded ? &st->codes : NULL,
+                                         .recompute = b->recompute,
+                                         .tokens =
+                                             st->pairs * data_row_slots(&st->set.rows.items[0]),
+                                         .rows = st->pairs};
+}
+
+// What the plan of a training run counts.
+static bool plan(struct step *st, const struct bench *b, uint64_t *bytes)
+{
+    struct train_stepper_params params = params_of(st, b);
+    struct train_stepper_sizes sizes;
+    const struct model_layout *layout = &st->layout;
+    if (!train_stepper_bytes(&params, &sizes)) return false;
+    *bytes = 2 * model_weights_bytes(layout, st->precision.weights) +
+             model_weights_bytes(layout, st->precision.gradient) +
+             (st->config.optim == TRAIN_ADAMW_8BIT ? train_codes_bytes(layout)
+                                                   : 2 * model_weights_bytes(layout, MODEL_F32)) +
+             sizes.activations + sizes.step_data + TRAIN_STAGING_BYTES;
+    return true;
+}
+
+static bool open_step(struct step *st, const struct bench *b, uint64_t *bytes)
 {
     struct model_config config = small;
-    struct vk_device *d = b->device;
-    train_config_init(&st->config);
+    if (!configure(st, b)) return false;
     if (b->model) {
         struct hf_config hf;
         if (!hf_config_load(&hf, b->model)) return false;
         config = model_config_from_hf(&hf);
     }
-    if (!model_layout_init(&st->layout, &config, vk_max_span_bytes(d)) ||
-        !model_weights_init(&st->policy, d, &st->layout, MODEL_F32, "policy") ||
-        !model_weights_randomize(&st->policy, 42) ||
-        !model_weights_init(&st->ref, d, &st->layout, MODEL_F32, "reference") ||
-        !model_weights_copy(&st->ref, &st->policy) ||
-        !model_weights_init(&st->grad, d, &st->layout, MODEL_F32, "gradient") ||
-        !model_weights_init(&st->m, d, &st->layout, MODEL_F32, "first moment") ||
-        !model_weights_init(&st->v, d, &st->layout, MODEL_F32, "second moment"))
-        return false;
+    st->pairs = b->pairs;
+    if (!model_layout_init(&st->layout, &config, vk_max_span_bytes(b->device))) return false;
     make_rows(st);
-    uint32_t slots = PAIRS * data_row_slots(&st->set.rows.items[0]);
-    st->stepper = train_stepper_create(&(struct train_stepper_params){.device = d,
-                                                                      .config = &st->config,
-                                                                      .layout = &st->layout,
-                                                                      .policy = &st->policy,
-                                                                      .ref = &st->ref,
-                                                                      .grad = &st->grad,
-                                                                      .m = &st->m,
-                                                                      .v = &st->v,
-                                                                      .recompute = b->recompute,
-                                                                      .tokens = slots,
-                                                                      .rows = PAIRS});
+    if (!plan(st, b, bytes) || !make_weights(st, b->device)) return false;
+    struct train_stepper_params params = params_of(st, b);
+    st->stepper = train_stepper_create(&params);
     return st->stepper != NULL;
 }
 
@@ -96,6 +150,7 @@ static void close_step(struct step *st)
     train_stepper_destroy(st->stepper);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         model_weights_finish(all[i]);
+    train_codes_finish(&st->codes);
     model_layout_finish(&st->layout);
     ARRAY_FREE(&st->set.ids);
     ARRAY_FREE(&st->set.rows);
@@ -104,10 +159,10 @@ static void close_step(struct step *st)
 
 static bool one_step(struct step *st, int64_t number, double *seconds)
 {
-    union train_row_metrics rows[PAIRS];
+    union train_row_metrics rows[PAIRS_MOST];
     struct step_results results;
     double begin = sys_seconds();
-    bool ok = train_stepper_step(st->stepper, &st->set, st->order, PAIRS,
+    bool ok = train_stepper_step(st->stepper, &st->set, st->order, st->pairs,
                                  &(struct train_step){.number = number,
                                                       .learning_rate = 1e-5,
                                                       .update_reference = true}) &&
@@ -121,7 +176,8 @@ bool bench_step(const struct bench *b)
 {
     struct step st = {0};
     double best = HUGE_VAL, seconds;
-    bool ok = open_step(&st, b);
+    uint64_t bytes = 0;
+    bool ok = open_step(&st, b, &bytes);
     for (int i = 0; ok && i <= b->runs; i++) {
         ok = one_step(&st, i + 1, &seconds);
         if (ok && i > 0 && seconds < best) best = seconds; // the first records and compiles
@@ -129,18 +185,23 @@ bool bench_step(const struct bench *b)
     if (ok) {
         const struct model_config *c = &st.layout.config;
         // The prompt is computed once for both completions, but read with each.
-        double slots = PAIRS * (double)data_row_slots(&st.set.rows.items[0]);
-        double scored = 2.0 * PAIRS * COMPLETION;
+        double slots = st.pairs * (double)data_row_slots(&st.set.rows.items[0]);
+        double scored = 2.0 * st.pairs * COMPLETION;
         // Reference 1, policy 1 + 2; what checkpointing does again does not count.
         double flops = 4 * model_forward_flops(c, slots, scored);
-        b->report(b->ctx, &(struct bench_result){
-                              .name = b->recompute ? "step_checkpointing" : "step",
-                              .shape = {(uint32_t)slots, c->layers, c->channels},
-                              .dtype = "f32",
-                              .tier = bench_tier(b),
-                              .seconds = best,
-                              .gflops = 1e-9 * flops / best,
-                              .tokens_per_second = 2.0 * PAIRS * (PROMPT + COMPLETION) / best});
+        b->report(b->ctx,
+                  &(struct bench_result){
+                      .name = b->recompute ? "step_checkpointing" : "step",
+                      .shape = {(uint32_t)slots, c->layers, c->channels},
+                      .dtype = st.precision.weights == MODEL_F32     ? "f32"
+                               : st.precision.gradient == MODEL_BF16 ? "bf16 grads"
+                                                                     : "bf16",
+                      .tier = st.precision.units == OP_UNITS_FP32 ? bench_tier(b) : "coopmat",
+                      .bytes = bytes,
+                      .peak = vk_memory_in_use(b->device),
+                      .seconds = best,
+                      .gflops = 1e-9 * flops / best,
+                      .tokens_per_second = 2.0 * st.pairs * (PROMPT + COMPLETION) / best});
     }
     close_step(&st);
     return ok;
