@@ -124,7 +124,8 @@ bool last_run(uvec4 ranges[OWN], uint before, out uint begin, out uint end)
         end = max(end, last_end(ranges[r], before));
     end = subgroupMax(end);
     if (end == 0) {
-        begin = 0; // as above
+        begin = 0; // as above: the kernel's addresses begin with this run's last slot
+        end = 1;
         return false;
     }
     [[unroll]] for (uint r = 0; r < OWN; r++)
