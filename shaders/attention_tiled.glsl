@@ -8,13 +8,14 @@
 #ifndef TRDPO_ATTENTION_TILED_GLSL
 #define TRDPO_ATTENTION_TILED_GLSL
 
-#include "attention.glsl"
 
 layout(constant_id = 1) const uint D = 64;     // head size
 layout(constant_id = 2) const uint UNROLL = 4; // turns of the inner loops written out, a power of two
 layout(constant_id = 3) const uint COLUMNS = 128; // of a workgroup's sums: 32, 64 or 128
 
 const uint TILE_OWN = ATTENTION_TILE_OWN, TILE_OTHER = 32, STEP = 16;
+#include "attention_rows.glsl"
+
 const uint QUADS = D > COLUMNS ? COLUMNS / 32 : (D + 31) / 32; // of an invocation's columns
 const uint STAGED = QUADS == 1 ? 32 : QUADS <= 3 ? 16 : 8; // rows that `stage` holds at a time
 
@@ -23,8 +24,6 @@ const uint OWN_LINE = TILE_OWN / 4 + 1, OTHER_LINE = TILE_OTHER / 4 + 1;
 const uint STAGE_OTHER = STEP * OWN_LINE;
 shared vec4 stage[STEP * (OWN_LINE + OTHER_LINE)];
 shared vec4 weights[TILE_OTHER * OWN_LINE]; // [other row][own row]; also exchanges rows' partials
-shared uvec4 own_ranges[TILE_OWN];
-shared uvec2 own_rows[TILE_OWN]; // slot and head
 
 // for (uint pass = 0; pass < count; pass++), with UNROLL turns written out, so that their loads are
 // in flight together. Compilers of CPU devices take minutes over more of them.
@@ -35,23 +34,6 @@ shared uvec2 own_rows[TILE_OWN]; // slot and head
 
 #define tile_row (local_index / 8u)
 #define tile_col (local_index % 8u)
-
-// Rows in memory: the one of slot t and a head begins at t * stride + head * D.
-struct rows_ref {
-    f32 base;
-    uint stride;
-};
-
-vec2 row_pair(rows_ref rows, uint slot, uint head, uint d)
-{
-    return f32x2(rows.base).v[(slot * rows.stride + head * D + d) / 2];
-}
-
-// The other rows of a tile: slots from `slot` on, of one head, of which those before `end` count;
-// the rest repeats the last.
-struct other_rows {
-    uint slot, end, head;
-};
 
 // tile[i][j] = sum over d of own row 4 row + i times other row 4 col + j
 void dot_tile(out vec4 tile[4], rows_ref own, rows_ref others, other_rows o)
@@ -170,33 +152,6 @@ bvec4 tile_attends(uint i, other_rows o)
         attends[j] = slot < o.end && in_ranges(r, slot);
     }
     return attends;
-}
-
-// The next run of slots in some own row's ranges; see attention_direct.glsl. The same in every
-// invocation.
-bool next_run(uint from, out uint begin, out uint end)
-{
-    begin = NO_SLOT;
-    end = 0;
-    [[dont_unroll]] for (uint r = 0; r < TILE_OWN; r++)
-        begin = min(begin, next_slot(own_ranges[r], from));
-    [[dont_unroll]] for (uint r = 0; r < TILE_OWN; r++)
-        end = max(end, run_end(own_ranges[r], begin));
-    return begin != NO_SLOT;
-}
-
-// The same from the end: the last run before the slot `before`.
-bool last_run(uint before, out uint begin, out uint end)
-{
-    begin = NO_SLOT;
-    end = 0;
-    [[dont_unroll]] for (uint r = 0; r < TILE_OWN; r++)
-        end = max(end, last_end(own_ranges[r], before));
-    if (end == 0)
-        return false;
-    [[dont_unroll]] for (uint r = 0; r < TILE_OWN; r++)
-        begin = min(begin, run_begin(own_ranges[r], end - 1));
-    return true;
 }
 
 // Writes sum * factor to own row 4 row + i.

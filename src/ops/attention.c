@@ -1,8 +1,9 @@
 // Attention: chooses the kernels of the device's tier and cuts long batches into dispatches.
 //
-// Two tiers. The direct kernels keep whole rows in a lane's registers and hand the other side's
+// Three tiers. The direct kernels keep whole rows in a lane's registers and hand the other side's
 // rows round by broadcasts (attention_direct.glsl); the shared ones work on tiles in shared memory
-// (attention_tiled.glsl).
+// (attention_tiled.glsl); those of matrix units are for sequences that compute in fp16
+// (op_linear_use()), and round the factors of their products to that (attention_coopmat.glsl).
 #include "ops/attention.h"
 
 #include "ops/extent.h"
@@ -17,7 +18,7 @@
 
 // How a pass shares its rows out to workgroups: `items` in tiles, for each key/value head.
 struct attention_grid {
-    bool shared; // the tier
+    enum vk_tier tier;
     uint32_t tile_items, tiles;
     double tile_flops, tile_bytes; // of a tile, all key/value heads
     struct vk_launch launch;
@@ -80,6 +81,49 @@ static void set_shared(struct attention_grid *g, const struct vk_caps *caps,
                                    .spec = {p->head_dim, unroll, columns}};
 }
 
+// Shared memory of the kernels of matrix units; the arrays of attention_coopmat.glsl and of the
+// kernels.
+static uint64_t coopmat_bytes(const struct attention_pass *p, const struct vk_matrix_size *m,
+                              uint32_t own, uint32_t other, uint32_t local)
+{
+    uint32_t loaded = p->forward ? 1 : 2, exchanged = local > m->m * m->n ? local : m->m * m->n;
+    uint64_t bytes = (uint64_t)loaded * (own + other) * (p->head_dim + 8) * 2;
+    bytes += (uint64_t)p->arrays_summed * own * (other + 8) * 2 + (uint64_t)exchanged * 4;
+    bytes += (uint64_t)own * (16 + 8);
+    if (p->forward) return bytes + (uint64_t)own * (other + 4) * 4 + (uint64_t)own * 4;
+    return bytes + (uint64_t)(p->arrays_summed == 1 ? own : other) * 8;
+}
+
+// False if the sequence does not compute in fp16, the device has no matrices for it, or the head
+// size is none that they divide, or too large for the device's shared memory.
+static bool set_coopmat(struct attention_grid *g, struct vk_seq *s, const struct attention_pass *p)
+{
+    // Rows that a workgroup owns and meets at a time, the best first.
+    static const struct {
+        uint32_t own, other;
+    } tiles[] = {{64, 32}, {32, 32}, {32, 16}, {16, 32}, {16, 16}, {8, 16}, {8, 8}};
+    const uint32_t subgroups = 4;
+    const struct vk_caps *caps = vk_device_caps(vk_seq_device(s));
+    const struct vk_matrix_size *m = &caps->coopmat_fp16;
+    uint32_t local = subgroups * caps->subgroup_size;
+    if (vk_seq_maths(s) != OP_UNITS_FP16 || !(caps->tiers & VK_TIER_COOPMAT)) return false;
+    if (p->head_dim % m->n || p->head_dim % m->k || p->head_dim % 4) return false;
+    if (local > caps->max_workgroup_invocations) return false;
+    for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
+        uint32_t own = tiles[i].own, other = tiles[i].other;
+        if (own % m->m || subgroups % (own / m->m) || own > local || local % own) continue;
+        if (other % m->n || other % m->k) continue;
+        if (coopmat_bytes(p, m, own, other, local) > caps->max_shared_bytes) continue;
+        g->tile_items = own;
+        g->launch =
+            (struct vk_launch){.local = local,
+                               .spec_count = 7,
+                               .spec = {p->head_dim, m->m, m->n, m->k, subgroups, own, other}};
+        return true;
+    }
+    return false;
+}
+
 static struct attention_grid grid_of(struct vk_seq *s, const struct attention_pass *p)
 {
     const struct vk_caps *caps = vk_device_caps(vk_seq_device(s));
@@ -88,10 +132,14 @@ static struct attention_grid grid_of(struct vk_seq *s, const struct attention_pa
     // the 16 KiB that a device must have; drivers of Vulkan 1.3 offer at least 32.
     bool direct = caps->int64 && caps->subgroup_ballot;
     bool fits = caps->max_shared_bytes >= ATTENTION_TILE_BYTES;
-    g.shared = !direct || (fits && op_linear_tier(vk_seq_device(s)) != VK_TIER_DIRECT);
-    if (g.shared) {
+    bool shared = !direct || (fits && op_linear_tier(vk_seq_device(s)) != VK_TIER_DIRECT);
+    if (set_coopmat(&g, s, p)) {
+        g.tier = VK_TIER_COOPMAT;
+    } else if (shared) {
+        g.tier = VK_TIER_SHARED;
         set_shared(&g, caps, p);
     } else {
+        g.tier = VK_TIER_DIRECT;
         set_direct(&g, caps, p);
     }
     g.tiles = quotient_up(p->items, g.tile_items);
@@ -118,12 +166,14 @@ static void dispatch_tiles(struct vk_seq *s, struct attention_grid *g, enum op_k
     }
 }
 
-// KERNEL_stem_direct or KERNEL_stem_shared over a grid, with the arguments of struct stem_args.
+// The kernel of a grid's tier, with the arguments of struct stem_args.
 #define DISPATCH_TILES(s, g, stem, ...)                                                            \
     do {                                                                                           \
         struct stem##_args args = {__VA_ARGS__};                                                   \
-        dispatch_tiles(s, g, (g)->shared ? KERNEL_##stem##_shared : KERNEL_##stem##_direct, &args, \
-                       sizeof args, &args.first);                                                  \
+        enum op_kernel kernel = (g)->tier == VK_TIER_COOPMAT  ? KERNEL_##stem##_coopmat            \
+                                : (g)->tier == VK_TIER_SHARED ? KERNEL_##stem##_shared             \
+                                                              : KERNEL_##stem##_direct;            \
+        dispatch_tiles(s, g, kernel, &args, sizeof args, &args.first);                             \
     } while (0)
 
 // Words from the first to the last of `rows` rows.

@@ -5,6 +5,10 @@
 // and [own_begin, own_end) of spans[t]. No T x U buffer exists: forward keeps the log-sum-exp of
 // each (t, h); backward recomputes the probabilities from it. Rows of q, k, v, o may be parts of
 // wider rows: the strides count floats from a row to the next.
+//
+// In a sequence that computes in fp16 (op_linear_use()) q, k, v, dout, the probabilities and their
+// gradients are rounded to fp16 where they are factors, if the device's matrices divide the head
+// size; sums, log-sum-exp and delta stay fp32.
 #ifndef TRDPO_OPS_ATTENTION_H
 #define TRDPO_OPS_ATTENTION_H
 

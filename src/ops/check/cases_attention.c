@@ -1,7 +1,9 @@
 #include "ops/attention.h"
 #include "ops/check/harness.h"
+#include "ops/linear.h"
 #include "ops/ref.h"
 
+#include "base/dtype.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -85,10 +87,20 @@ static uint32_t fused_cols(const struct batch *b)
     return (b->heads + 2 * b->kv_heads) * b->head_dim;
 }
 
+// What a case computes in, and whether its inputs are numbers that have no more digits than that.
+struct maths {
+    enum op_units units;
+    bool rounded;
+};
+
 static struct check_array *slots_normal(struct check *c, const char *name, const struct batch *b,
-                                        uint32_t cols, double std)
+                                        uint32_t cols, double std, const struct maths *m)
 {
     struct check_array *a = check_normal(c, name, (uint64_t)b->slots * cols, std);
+    for (uint64_t i = 0; m->rounded && !c->params->compile && i < a->count; i++) {
+        a->f32[i] = dtype_from_f16(dtype_to_f16(a->f32[i]));
+        a->f64[i] = (double)a->f32[i];
+    }
     for (uint64_t i = (uint64_t)b->live * cols; i < a->count; i++)
         a->f32[i] = NAN;
     return a;
@@ -114,15 +126,36 @@ static void excuse(const struct batch *b, struct check_array *a, uint32_t cols, 
     }
 }
 
+// False if the device has no kernels for it.
+static bool can_compute(struct check *c, const struct maths *m)
+{
+    if (m->units == OP_UNITS_FP32 || (vk_device_caps(c->device)->tiers & VK_TIER_COOPMAT))
+        return true;
+    check_skip(c, "the device has no matrix units for fp16, or this build no kernels for them");
+    return false;
+}
+
 // ---- forward ----
 
 CHECK_RECORD(op_attention_fwd, op_attention)
-static void attention_fwd(struct check *c, const uint32_t *n)
+static void record_fwd_fp16(struct vk_seq *s, void *ctx)
+{
+    op_linear_use(s, &(struct op_linear_setup){.units = OP_UNITS_FP16});
+    record_op_attention_fwd(s, ctx);
+}
+
+static vk_record_fn fwd_recorder(const struct maths *m)
+{
+    return m->units == OP_UNITS_FP16 ? record_fwd_fp16 : record_op_attention_fwd;
+}
+
+static void fwd_in(struct check *c, const uint32_t *n, const struct maths *m)
 {
     struct batch b = batch_of(n);
+    if (!can_compute(c, m)) return;
     uint32_t cols = b.heads * b.head_dim, stride = fused_cols(&b);
     uint64_t k_at = cols, v_at = cols + (uint64_t)b.kv_heads * b.head_dim;
-    struct check_array *qkv = slots_normal(c, "qkv", &b, stride, b.std);
+    struct check_array *qkv = slots_normal(c, "qkv", &b, stride, b.std, m);
     struct check_array *spans = check_words(c, "spans", 4 * (uint64_t)b.slots);
     struct check_array *o = check_output(c, "o", (uint64_t)b.slots * cols);
     struct check_array *lse = check_output(c, "lse", (uint64_t)b.slots * b.heads);
@@ -152,14 +185,30 @@ static void attention_fwd(struct check *c, const uint32_t *n)
     excuse(&b, o, cols, 0, false);
     excuse(&b, lse, b.heads, 0, false);
     check_cost(c, 4 * pairs * cols, 4.0 * b.live * (stride + cols));
-    check_run(c, record_op_attention_fwd, &op);
+    check_run(c, fwd_recorder(m), &op);
+}
+
+static void attention_fwd(struct check *c, const uint32_t *n)
+{
+    fwd_in(c, n, &(struct maths){OP_UNITS_FP32, false});
+}
+
+static void attention_fwd_fp16(struct check *c, const uint32_t *n)
+{
+    fwd_in(c, n, &(struct maths){OP_UNITS_FP16, true});
+}
+
+static void attention_fwd_rounding(struct check *c, const uint32_t *n)
+{
+    fwd_in(c, n, &(struct maths){OP_UNITS_FP16, false});
 }
 
 // Queries of a key/value cache: `keys` slots shared out to T sequences, of which each query sees a
 // prefix in the first part and its own slots in the second, with a gap that no query sees, whose
 // values are NaN. The first query sees nothing. All strides differ and leave gaps.
-static void attention_cache(struct check *c, const uint32_t *n)
+static void cache_in(struct check *c, const uint32_t *n, const struct maths *m)
 {
+    if (!can_compute(c, m)) return;
     uint32_t rows = n[0], keys = n[1], heads = n[2], kv_heads = n[3], dim = n[4];
     uint32_t cols = heads * dim, q_stride = cols + 2, o_stride = cols + 6;
     uint32_t kv_stride = kv_heads * dim + 4, half = keys / 2;
@@ -206,7 +255,17 @@ static void attention_cache(struct check *c, const uint32_t *n)
             o->f64, lse->f64, q->f64, k->f64, v->f64, (const struct token_span *)spans->u32, rows,
             keys, heads, kv_heads, dim, q_stride, kv_stride, o_stride, scale});
     check_cost(c, 4 * pairs * cols, 4 * (2.0 * rows * cols + pairs * kv_heads * dim));
-    check_run(c, record_op_attention_fwd, &op);
+    check_run(c, fwd_recorder(m), &op);
+}
+
+static void attention_cache(struct check *c, const uint32_t *n)
+{
+    cache_in(c, n, &(struct maths){OP_UNITS_FP32, false});
+}
+
+static void attention_cache_rounding(struct check *c, const uint32_t *n)
+{
+    cache_in(c, n, &(struct maths){OP_UNITS_FP16, false});
 }
 
 // ---- backward ----
@@ -228,15 +287,22 @@ static void forward_results(const struct batch *b, struct check_array *o, struct
 }
 
 CHECK_RECORD(op_attention_bwd, op_attention_bwd)
-static void attention_bwd(struct check *c, const uint32_t *n)
+static void record_bwd_fp16(struct vk_seq *s, void *ctx)
+{
+    op_linear_use(s, &(struct op_linear_setup){.units = OP_UNITS_FP16});
+    record_op_attention_bwd(s, ctx);
+}
+
+static void bwd_in(struct check *c, const uint32_t *n, const struct maths *m)
 {
     struct batch b = batch_of(n);
+    if (!can_compute(c, m)) return;
     uint32_t cols = b.heads * b.head_dim, stride = fused_cols(&b);
     uint64_t k_at = cols, v_at = cols + (uint64_t)b.kv_heads * b.head_dim;
-    struct check_array *qkv = slots_normal(c, "qkv", &b, stride, b.std);
-    struct check_array *dout = slots_normal(c, "dout", &b, cols, 1);
-    struct check_array *o = slots_normal(c, "o", &b, cols, 1);
-    struct check_array *lse = slots_normal(c, "lse", &b, b.heads, 1);
+    struct check_array *qkv = slots_normal(c, "qkv", &b, stride, b.std, m);
+    struct check_array *dout = slots_normal(c, "dout", &b, cols, 1, m);
+    struct check_array *o = slots_normal(c, "o", &b, cols, 1, m);
+    struct check_array *lse = slots_normal(c, "lse", &b, b.heads, 1, m);
     struct check_array *spans = check_words(c, "spans", 4 * (uint64_t)b.slots);
     struct check_array *key_end = check_words(c, "key_end", b.slots);
     struct check_array *dqkv = check_output(c, "dqkv", (uint64_t)b.slots * stride);
@@ -277,7 +343,22 @@ static void attention_bwd(struct check *c, const uint32_t *n)
     excuse(&b, dqkv, stride, 0, false);
     excuse(&b, dqkv, stride, (uint32_t)k_at, true);
     check_cost(c, 14 * pairs * cols, 4.0 * b.live * (2.0 * stride + 2.0 * cols));
-    check_run(c, record_op_attention_bwd, &op);
+    check_run(c, m->units == OP_UNITS_FP16 ? record_bwd_fp16 : record_op_attention_bwd, &op);
+}
+
+static void attention_bwd(struct check *c, const uint32_t *n)
+{
+    bwd_in(c, n, &(struct maths){OP_UNITS_FP32, false});
+}
+
+static void attention_bwd_fp16(struct check *c, const uint32_t *n)
+{
+    bwd_in(c, n, &(struct maths){OP_UNITS_FP16, true});
+}
+
+static void attention_bwd_rounding(struct check *c, const uint32_t *n)
+{
+    bwd_in(c, n, &(struct maths){OP_UNITS_FP16, false});
 }
 
 // ---- the table ----
@@ -314,6 +395,29 @@ static void attention_bwd(struct check *c, const uint32_t *n)
         .nmse = 1e-6, .worst = (limit)                                                             \
     }
 
+// On matrix units. Half a last place of fp16 is 2^-11 of a number. Where the inputs are fp16
+// numbers already, only probabilities and their gradients are rounded, each sum's terms by errors
+// of their own: the mean square error is less than 2^-22 of the mean square. An element's error is
+// at most 2^-11 of the sum of its terms' sizes, which for gradients of a row's first keys is many
+// times the root mean square. Other inputs are rounded as well: q and k, whose error in a score of
+// size 1 is another 2^-11 or so of a probability, and the other factor of each product.
+#define HALF(name, function, mean, limit, ...)                                                     \
+    {                                                                                              \
+        .op = (name), .run = (function), .letters = PACKED, .size = {__VA_ARGS__}, .nmse = (mean), \
+        .worst = (limit), .dtype = "fp16"                                                          \
+    }
+#define HALF_SIZES(name, run, rounding, limit)                                                     \
+    HALF(name, run, 0x1p-22, limit, 1, 1, 1, 64),                                                  \
+        HALF(name, run, 0x1p-22, limit, 130, 6, 2, 64, 60, 127),                                   \
+        HALF(name, run, 0x1p-22, limit, 150, 4, 2, 80, 71, 149),                                   \
+        HALF(name, run, 0x1p-22, limit, 129, 3, 1, 96, 50, 127),                                   \
+        HALF(name, run, 0x1p-22, limit, 131, 2, 1, 128, 70),                                       \
+        HALF(name, run, 0x1p-22, limit, 70, 2, 1, 256, 30),                                        \
+        HALF(name, run, 0x1p-22, limit, 512, 2, 1, 64, 256, 0, 0, FIRST_ROW),                      \
+        HALF(name, run, 0x1p-22, limit, 512, 2, 1, 64, 256, 0, 0, CHOSEN),                         \
+        HALF(name, run, 0x1p-22, limit, 515, 3, 1, 64),                                            \
+        HALF(name, rounding, 0x1p-20, 2 * (limit), 130, 6, 2, 64, 60, 127)
+
 static const struct check_case cases[] = {
     SIZES("attention_fwd", attention_fwd),
     LONG_ROWS("attention_fwd", attention_fwd),
@@ -327,8 +431,17 @@ static const struct check_case cases[] = {
      .size = {4, 8192, 2, 1, 64},
      .nmse = 4e-12},
     CHECK_TIMED("attention_fwd", attention_cache, "T U H K D", 8, 8192, 8, 2, 64),
+    HALF_SIZES("attention_fwd", attention_fwd_fp16, attention_fwd_rounding, 4e-3),
+    {.op = "attention_fwd",
+     .run = attention_cache_rounding,
+     .letters = "T U H K D",
+     .size = {40, 333, 4, 1, 80},
+     .nmse = 0x1p-20,
+     .worst = 8e-3,
+     .dtype = "fp16"},
     SIZES("attention_bwd", attention_bwd),
     LONG_ROWS("attention_bwd", attention_bwd),
     LARGE_SCORES("attention_bwd", attention_bwd, 1e-1),
+    HALF_SIZES("attention_bwd", attention_bwd_fp16, attention_bwd_rounding, 2e-2),
 };
 const struct check_table check_attention = {cases, sizeof cases / sizeof *cases};
