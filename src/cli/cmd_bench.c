@@ -20,7 +20,7 @@ static const struct {
 
 struct reporter {
     struct vk_device *device;
-    bool json;
+    bool json, begun;
 };
 
 static void print_json(const struct bench_result *r, const char *device)
@@ -66,9 +66,13 @@ static void print_line(const struct bench_result *r)
 
 static void report(void *ctx, const struct bench_result *r)
 {
-    const struct reporter *to = ctx;
+    struct reporter *to = ctx;
+    const struct vk_caps *caps = vk_device_caps(to->device);
+    if (!to->json && !to->begun)
+        out_printf("%s, %s %s\n", caps->name, caps->driver, caps->driver_info);
+    to->begun = true;
     if (to->json)
-        print_json(r, vk_device_caps(to->device)->name);
+        print_json(r, caps->name);
     else
         print_line(r);
     out_flush();
@@ -112,7 +116,7 @@ static bool run(struct cli *cli)
     if (text && !parse_shape(text, shape)) return false;
     if (text && (!name || strcmp(name, "matmul") != 0))
         return err_user("--shape is for 'bench matmul'");
-    struct reporter to = {cli_device(cli), cli_flag(&cli->args, "json")};
+    struct reporter to = {.device = cli_device(cli), .json = cli_flag(&cli->args, "json")};
     if (!to.device) return false;
     struct bench b = {.device = to.device,
                       .runs = (int)cli_int(&cli->args, "runs"),
@@ -125,8 +129,6 @@ static bool run(struct cli *cli)
                       .recompute = cli_flag(&cli->args, "gradient_checkpointing"),
                       .report = report,
                       .ctx = &to};
-    const struct vk_caps *caps = vk_device_caps(to.device);
-    if (!to.json) out_printf("%s, %s %s\n", caps->name, caps->driver, caps->driver_info);
     for (size_t i = 0; i < BENCHES; i++)
         if (!name || strcmp(name, benches[i].name) == 0)
             if (!benches[i].run(&b)) return false;

@@ -67,6 +67,25 @@ static void test_doctor(void **state)
     expect_code(&p, 2);
 }
 
+static void test_bench_step(void **state)
+{
+    (void)state;
+    RUN(&p, "bench", "step", "--model", MODEL, "--runs", "1", "--pairs", "1", "--json", "--dtype",
+        "bf16", "--gradient_dtype", "bf16", "--optim", "adamw_8bit");
+    expect_code(&p, 0);
+    cJSON *line = parse_output();
+    assert_string_equal(json_get(line, "name")->valuestring, "step");
+    assert_string_equal(json_get(line, "dtype")->valuestring, "bf16 grads");
+    assert_true(number(line, "bytes") > 1e6 && number(line, "peak_bytes") > 1e6);
+    cJSON_Delete(line);
+    RUN(&p, "bench", "step", "--model", MODEL, "--gradient_dtype", "bf16");
+    expect_error(&p, 2);
+    expect_err(&p, "--gradient_dtype: bf16 goes with --dtype bf16");
+    RUN(&p, "bench", "adamv");
+    expect_error(&p, 2);
+    expect_err(&p, "no benchmark is called 'adamv': did you mean adamw");
+}
+
 // ---- init ----
 
 static void test_init(void **state)
@@ -380,6 +399,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_devices),
         cmocka_unit_test(test_doctor),
+        cmocka_unit_test(test_bench_step),
         cmocka_unit_test(test_init),
         cmocka_unit_test(test_eval),
         cmocka_unit_test(test_eval_alone),

@@ -1,5 +1,5 @@
-// Updates over whole arenas, beside a plain copy on the same device: AdamW in every form that training
-// has, the gradient norm and the reference update. All are bound by memory.
+// Updates over whole arenas, beside a plain copy on the same device: AdamW in every form that
+// training has, the gradient norm and the reference update. All are bound by memory.
 #include "cli/bench/bench.h"
 
 #include "args.h"
@@ -47,10 +47,9 @@ static void record_ref_update(struct vk_seq *s, void *ctx)
 static void record_grad_norm(struct vk_seq *s, void *ctx)
 {
     const struct update *u = ctx;
-    op_grad_norm(s, &(struct op_grad_norm){.grad = gradient(u),
-                                           .results = u->results,
-                                           .partial = u->partial,
-                                           .max_norm = 1});
+    op_grad_norm(
+        s, &(struct op_grad_norm){
+               .grad = gradient(u), .results = u->results, .partial = u->partial, .max_norm = 1});
 }
 
 static void record_adamw(struct vk_seq *s, void *ctx)
@@ -101,8 +100,8 @@ static bool open_arena(struct vk_arena *a, struct vk_device *d, const char *name
 
 static void close_update(struct update *u)
 {
-    struct vk_arena *all[] = {&u->weight, &u->weight_lower, &u->ref, &u->ref_lower,
-                              &u->grad,   &u->m,            &u->v,   &u->rest};
+    struct vk_arena *all[] = {&u->weight, &u->weight_lower, &u->ref, &u->ref_lower, &u->grad, &u->m,
+                              &u->v,      &u->rest};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         vk_arena_finish(all[i]);
 }
@@ -118,14 +117,13 @@ static bool open_update(struct update *u, struct vk_device *d, uint64_t count)
                     u->grad_type == OP_F32) ||
         !open_arena(&u->m, d, "bench moments", count, moment, false) ||
         !open_arena(&u->v, d, "bench moments", count, moment, false) ||
-        (u->halves &&
-         (!open_arena(&u->weight_lower, d, "bench lower halves", count, 2, false) ||
-          !open_arena(&u->ref_lower, d, "bench lower halves", count, 2, false))))
+        (u->halves && (!open_arena(&u->weight_lower, d, "bench lower halves", count, 2, false) ||
+                       !open_arena(&u->ref_lower, d, "bench lower halves", count, 2, false))))
         return false;
-    if (!vk_arena_init(&u->rest, d,
-                       &(struct vk_arena_params){.name = "bench scratch",
-                                                 .bytes = scales + OP_GRAD_NORM_PARTIAL_BYTES +
-                                                          8192}))
+    if (!vk_arena_init(
+            &u->rest, d,
+            &(struct vk_arena_params){.name = "bench scratch",
+                                      .bytes = scales + OP_GRAD_NORM_PARTIAL_BYTES + 8192}))
         return false;
     u->scales = vk_arena_alloc(&u->rest, scales);
     u->partial = vk_arena_alloc(&u->rest, OP_GRAD_NORM_PARTIAL_BYTES);
@@ -145,8 +143,8 @@ struct timed {
     double bytes; // an element, read and written
 };
 
-static bool report_times(const struct bench *b, struct update *u, uint64_t count,
-                         const char *dtype, const struct timed *timed, size_t n)
+static bool report_times(const struct bench *b, struct update *u, uint64_t count, const char *dtype,
+                         const struct timed *timed, size_t n)
 {
     double copy, seconds, element = u->halves ? 2 : 4;
     if (!bench_time(b, "copy", record_copy, u, &copy)) return false;
@@ -199,8 +197,7 @@ bool bench_adamw(const struct bench *b)
         bool halves;
         enum op_type grad;
         const char *dtype;
-    } forms[] = {
-        {false, OP_F32, "f32"}, {true, OP_F32, "bf16"}, {true, OP_BF16, "bf16 grads"}};
+    } forms[] = {{false, OP_F32, "f32"}, {true, OP_F32, "bf16"}, {true, OP_BF16, "bf16 grads"}};
     uint64_t count = weights_of(b);
     for (size_t i = 0; i < 2 * (sizeof forms / sizeof *forms); i++) {
         struct update u = {
