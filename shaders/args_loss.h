@@ -20,11 +20,23 @@ struct head_fwd_args {
 struct head_bwd_args {
     ADDRESS(f32) logits; // becomes the gradient
     ADDRESS(u32) targets;
-    ADDRESS(f32) dlogp;
+    ADDRESS(f32) dlogp; // or none
     ADDRESS(f32) lse;
     ADDRESS(u32) live;
     uint rows, vocab;
     uint live_from;
+};
+
+// Slopes are kept this many times as large, so that a product in fp16 sees small probabilities. A
+// power of two: nothing is rounded by it.
+#define HEAD_SLOPE_SCALE 16384.0
+
+struct head_scale_args {
+    ADDRESS(f32) dx;     // [rows, cols]
+    ADDRESS(f32) slopes; // [rows, cols]
+    ADDRESS(f32) dlogp;
+    ADDRESS(u32) live;
+    uint rows, cols;
 };
 
 struct pref_loss_args {

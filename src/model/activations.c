@@ -47,7 +47,7 @@ struct plan {
     struct vk_lifetimes lifetimes;
     struct ARRAY_OF(struct planned) arrays;
     uint32_t layers;
-    bool training, recompute, collision;
+    bool training, recompute, collision, frozen_head;
 };
 
 static uint32_t forward(uint32_t layer, enum forward_phase phase)
@@ -240,7 +240,8 @@ static void plan_backward_scratch(struct plan *p, struct model_activations *a)
     static const struct use_backward partial[] = {{NORM2_BWD, NORM2_BWD}, {NORM1_BWD, NORM1_BWD}};
     const struct model_config *c = p->c;
     uint32_t T = a->tokens, S = a->scored, C = c->channels;
-    between(p, &a->dfinal, S, C, head(p, HEAD_BWD), head(p, FINAL_NORM_BWD));
+    between(p, &a->dfinal, S, C, head(p, p->frozen_head ? HEAD : HEAD_BWD),
+            head(p, FINAL_NORM_BWD));
     between(p, &a->dfinal_x, S, C, head(p, FINAL_NORM_BWD), head(p, GATHER_BWD));
     between(p, &a->dx, T, C, head(p, GATHER_BWD), end_of(p));
     live_backward(p, floats(p, &a->dnorm, T, C), NULL, 0, dnorm, 2);
@@ -258,12 +259,13 @@ static void plan_backward_scratch(struct plan *p, struct model_activations *a)
 static void plan_head(struct plan *p, struct model_activations *a)
 {
     uint32_t S = a->scored, C = p->c->channels, end = end_of(p);
-    bool t = p->training;
+    bool t = p->training, kept = t && !p->frozen_head;
     between(p, &a->final_x, S, C, head(p, GATHER), head(p, t ? FINAL_NORM_BWD : FINAL_NORM));
     between(p, &a->final_rstd, S, 1, head(p, FINAL_NORM), head(p, t ? FINAL_NORM_BWD : FINAL_NORM));
-    between(p, &a->final_norm, S, C, head(p, FINAL_NORM), head(p, t ? HEAD_BWD : HEAD));
-    // What backward does not make again if it all fits.
-    between(p, &a->logits, a->chunk_rows, p->c->vocab, head(p, HEAD), head(p, t ? HEAD_BWD : HEAD));
+    between(p, &a->final_norm, S, C, head(p, FINAL_NORM), head(p, kept ? HEAD_BWD : HEAD));
+    // Backward does not make them again if all fit.
+    between(p, &a->logits, a->chunk_rows, p->c->vocab, head(p, HEAD),
+            head(p, kept ? HEAD_BWD : HEAD));
     // The caller's to read when all is done.
     between(p, &a->logp, S, 1, head(p, HEAD), end);
     between(p, &a->lse, S, 1, head(p, HEAD), end);
@@ -344,6 +346,7 @@ void model_activations_layout(struct model_activations *a, const struct model_co
         .layers = c->layers,
         .training = params->training,
         .recompute = params->training && params->recompute,
+        .frozen_head = params->training && params->frozen_head,
     };
     a->layer = MEM_ARRAY(struct model_layer_activations, c->layers);
     a->chunk_rows = chunk_rows(c, params);
@@ -353,7 +356,8 @@ void model_activations_layout(struct model_activations *a, const struct model_co
                      .layers = c->layers,
                      .training = a->training,
                      .recompute = a->recompute,
-                     .collision = params->collision};
+                     .collision = params->collision,
+                     .frozen_head = a->frozen_head};
     plan_stream(&p, a);
     plan_insides(&p, a->layer, params->tokens);
     plan_shared_scratch(&p, a);

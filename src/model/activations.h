@@ -24,7 +24,7 @@ struct model_layer_activations {
 
 struct model_activations {
     uint32_t tokens, scored, layers; // T, S, L
-    bool training, recompute;
+    bool training, recompute, frozen_head;
     struct model_layer_activations *layer; // [L]; all equal when not training; recompute: but for x
     vk_addr x_last;                        // [T, C] residual stream after the last layer
     vk_addr final_x;                       // [S, C] its scored rows
@@ -44,7 +44,7 @@ struct model_activations {
     uint64_t matmul_bytes;
     // Training only.
     vk_addr dlogp;    // [S]
-    vk_addr dfinal;   // [S, C] gradient of final_norm
+    vk_addr dfinal;   // [S, C] gradient of final_norm; of a frozen head, the head's slopes before
     vk_addr dfinal_x; // [S, C] gradient of final_x
     vk_addr dx;       // [T, C]
     vk_addr dnorm;    // [T, C]
@@ -60,6 +60,7 @@ struct model_activation_params {
     bool training;           // keep what backward needs
     bool recompute;          // of it only what enters each layer; backward makes the rest again
     bool collision;          // the head's log sum p^2 is wanted
+    bool frozen_head;        // passes may have one; none of them trains it
     // For tests: every array in a place of its own; or, where not 0, another plan for each value.
     bool apart;
     uint64_t shuffle;

@@ -115,17 +115,19 @@ void model_backward(struct vk_seq *s, const struct model_pass *p, const struct m
     const struct model_config *c = p->config;
     const struct model_batch *b = p->batch;
     const struct model_activations *a = p->act;
-    CHECK(a->training);
+    CHECK(a->training && (!p->frozen_head || a->frozen_head));
 
     op_linear_use(s, &(struct op_linear_setup){.scratch = a->matmul, .scratch_bytes = a->matmul_bytes,
                                                .units = p->units});
-    op_head_bwd(s, &(struct op_head_bwd){.dx = a->dfinal, .dw = grad->head, .dlogp = a->dlogp,
+    op_head_bwd(s, &(struct op_head_bwd){.dx = a->dfinal, .dw = p->frozen_head ? 0 : grad->head,
+                                         .dlogp = a->dlogp,
                                          .x = a->final_norm, .w = w->head,
                                          .targets = b->scored_target, .lse = a->lse,
                                          .logits = a->logits, .rows = b->scored,
                                          .cols = c->channels, .vocab = c->vocab,
                                          .chunk_rows = a->chunk_rows, .live = b->live_scored,
-                                         .w_type = w->type, .dw_type = grad->type});
+                                         .w_type = w->type, .dw_type = grad->type,
+                                         .slopes = p->frozen_head ? a->dfinal : 0});
     op_rmsnorm_bwd(s, &(struct op_rmsnorm_bwd){.dx = a->dfinal_x, .dw = grad->final_norm,
                                                .dy = a->dfinal, .x = a->final_x,
                                                .w = w->final_norm, .rstd = a->final_rstd,

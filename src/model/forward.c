@@ -98,5 +98,6 @@ void model_forward(struct vk_seq *s, const struct model_pass *p, const struct mo
                                      .logits = a->logits,
                                      .rows = b->scored, .cols = c->channels, .vocab = c->vocab,
                                      .chunk_rows = a->chunk_rows, .live = b->live_scored,
-                                     .w_type = w->type});
+                                     .w_type = w->type,
+                                     .slopes = p->frozen_head ? a->dfinal : 0});
 }

@@ -16,6 +16,10 @@ struct model_pass {
     vk_addr rope_table; // model_rope_table(), rope_rows positions
     uint32_t rope_rows;
     enum op_units units; // what products are computed in
+    // The head is not trained: forward makes what backward wants of it, which must follow it, and
+    // backward adds nothing to its gradient. Needs activations for it. Not where the head is the
+    // embedding.
+    bool frozen_head;
 };
 
 // Log-probs of the batch's scored targets under `w`: act->logp, lse, entropy, is_argmax.

@@ -201,6 +201,17 @@ static void warn_changes(const struct train_run *run, const cJSON *config)
     }
 }
 
+// The moments of a head that was trained would move it on.
+static bool check_frozen(const struct train_config *c, const cJSON *before)
+{
+    const char *frozen = NULL;
+    if (!c->freeze_head) return true;
+    if (before && !json_get_string(before, "freeze_head", &frozen)) return false;
+    if (frozen && strcmp(frozen, "true") == 0) return true;
+    return err_user("freeze_head: the head was trained before, and its optimiser would move it on: "
+                    "resume with freeze_head: false, or begin a new run from this model");
+}
+
 static bool read_best(struct train_run *run, const cJSON *root)
 {
     struct train_best *best = &run->state.best;
@@ -248,8 +259,9 @@ static bool read_state(struct train_run *run, const cJSON *root)
         !check_dataset(root, &run->eval, "eval_", c->eval_dataset_name) ||
         !train_metrics_load(&s->window, json_get(root, "window")))
         return false;
-    warn_changes(run, json_get(root, "config"));
-    return read_best(run, root);
+    const cJSON *before = json_get(root, "config");
+    warn_changes(run, before);
+    return check_frozen(c, before) && read_best(run, root);
 }
 
 static bool load_weights(struct train_run *run, const char *dir)

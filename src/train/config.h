@@ -78,6 +78,7 @@ struct train_config {
     int64_t max_steps, per_device_train_batch_size, gradient_accumulation_steps;
     int64_t dtype;          // enum train_dtype
     int64_t gradient_dtype; // enum train_gradient_dtype
+    bool freeze_head;       // the head stays as it is
     bool bf16, fp16;
     int64_t optim; // enum train_optim
     double adam_beta1, adam_beta2, adam_epsilon, weight_decay, max_grad_norm;

@@ -104,6 +104,7 @@ const struct train_key train_keys[] = {
     CHOICE(gradient_dtype, "fp32", "fp32|bf16", "gradient in memory; bf16 goes with dtype: bf16 or fp16", OURS),
     FLAG(bf16, "false", "TRL's name for dtype: bf16", TRL),
     FLAG(fp16, "false", "TRL's name for dtype: fp16", TRL),
+    FLAG(freeze_head, "false", "leave the head (lm_head) as it is, which saves a good part of its work; not where it is the embedding", OURS),
     CHOICE(optim, "adamw", OPTIMISERS, "AdamW with its moments in fp32, or in 8 bits; the longer names are others' for these", TRL),
     NUMBER(adam_beta1, "0.9", 0, 0.9999999, "decay of AdamW's first moment", TRL),
     NUMBER(adam_beta2, "0.999", 0, 0.9999999, "decay of AdamW's second moment", TRL),

@@ -50,6 +50,7 @@ static struct model_activation_params activation_params(const struct train_stepp
                                             .scored = st->pack.scored_capacity,
                                             .training = st->training,
                                             .recompute = st->p.recompute,
+                                            .frozen_head = st->p.config->freeze_head,
                                             .collision = st->kind == DATA_PAIRS &&
                                                          st->settings.flags & PREF_WEIGHTED};
 }
@@ -134,6 +135,7 @@ static void set_kind(struct train_stepper *st, const struct train_stepper_params
         st->kl = st->by_batch = st->unpaired_type == UNPAIRED_KTO;
     }
     CHECK(!st->p.ref || st->has_ref);
+    CHECK(!st->training || !c->freeze_head || !params->layout->config.tied_head);
 }
 
 static void measure(struct train_stepper *st, struct train_stepper_sizes *sizes)
@@ -175,12 +177,13 @@ static bool write_constants(struct train_stepper *st)
     bool ok = vk_write(st->p.device, st->rope, table, count * sizeof(float));
     mem_free(table);
 
-    // As transformers' trainer has it: norms and biases do not decay.
+    // As transformers' trainer has it: norms and biases do not decay. Nor does what is not trained.
     uint64_t blocks = layout->elements / 256;
     uint32_t *bits = MEM_ARRAY(uint32_t, blocks / 32 + 1);
     for (size_t i = 0; i < layout->tensor_count; i++) {
         const struct model_tensor *t = &layout->tensors[i];
         if (t->role == MODEL_NORM || t->role == MODEL_BIAS) continue;
+        if (st->p.config->freeze_head && t->offset == layout->head) continue;
         for (uint64_t b = t->offset / 256; b <= (t->offset + t->count - 1) / 256; b++)
             bits[b / 32] |= 1u << (b % 32);
     }

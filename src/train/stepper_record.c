@@ -116,16 +116,17 @@ static void record_ref_forward(struct vk_seq *s, void *ctx)
 
 // The policy's forward pass of a pack whose reference log-probs are there already. An evaluation
 // without a reference takes the policy for it: no need to run it twice.
-static void record_forward(struct vk_seq *s, const struct train_stepper *st)
+static void record_forward(struct vk_seq *s, const struct train_stepper *st,
+                           const struct model_pass *pass)
 {
-    model_forward(s, &st->pass, st->p.policy);
+    model_forward(s, pass, st->p.policy);
     if (st->has_ref && !st->p.ref) op_copy(s, st->ref_logp, st->act.logp, st->batch.scored);
 }
 
 static void record_sums_pass(struct vk_seq *s, void *ctx)
 {
     struct train_stepper *st = ctx;
-    record_forward(s, st);
+    record_forward(s, st, &st->pass);
     record_pair_sums(s, st);
 }
 
@@ -133,7 +134,7 @@ static void record_kl_pass(struct vk_seq *s, void *ctx)
 {
     struct train_stepper *st = ctx;
     const struct model_batch *b = &st->batch;
-    record_forward(s, st);
+    record_forward(s, st, &st->pass);
     op_ratio_sums(s, &(struct op_ratio_sums){.out = st->kl_ratios,
                                              .logp = st->act.logp,
                                              .ref_logp = st->ref_logp,
@@ -146,21 +147,23 @@ static void record_kl_pass(struct vk_seq *s, void *ctx)
 
 static void record_train_pass(struct vk_seq *s, void *ctx)
 {
-    struct train_stepper *st = ctx;
-    record_forward(s, st);
+    const struct train_stepper *st = ctx;
+    struct model_pass pass = st->pass;
+    pass.frozen_head = st->p.config->freeze_head;
+    record_forward(s, st, &pass);
     record_loss(s, st);
     if (st->p.precision.loss_scale)
         op_scale_by_loss(s, &(struct op_scale_by_loss){.y = st->act.dlogp,
                                                        .results = st->results,
                                                        .count = st->batch.scored,
                                                        .live = st->batch.live_scored});
-    model_backward(s, &st->pass, st->p.policy, st->p.grad);
+    model_backward(s, &pass, st->p.policy, st->p.grad);
 }
 
 static void record_eval_pass(struct vk_seq *s, void *ctx)
 {
     struct train_stepper *st = ctx;
-    record_forward(s, st);
+    record_forward(s, st, &st->pass);
     record_loss(s, st);
 }
 

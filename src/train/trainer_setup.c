@@ -124,10 +124,21 @@ static bool plan_steps(struct train_run *run)
     return true;
 }
 
+static bool check_head(const struct train_run *run)
+{
+    if (!run->config->freeze_head || !run->hf.tied_head) return true;
+    return err_user(
+        "freeze_head: the head of %s is its embedding (tie_word_embeddings), which is "
+        "trained as such: leave freeze_head out, or take a model that has a head of its "
+        "own",
+        run->config->model_name_or_path);
+}
+
 static bool load_files(struct train_run *run)
 {
     const struct train_config *c = run->config;
-    if (!hf_config_load(&run->hf, c->model_name_or_path) || !check_reference_shape(run))
+    if (!hf_config_load(&run->hf, c->model_name_or_path) || !check_reference_shape(run) ||
+        !check_head(run))
         return false;
     run->tokenizer = hf_tokenizer_load(c->model_name_or_path);
     if (!run->tokenizer || !check_vocabulary(run)) return false;

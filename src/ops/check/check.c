@@ -10,8 +10,8 @@
 #define ARENA_BYTES ((uint64_t)768 << 20)
 
 static const struct check_table *const tables[] = {
-    &check_rows, &check_move, &check_linear, &check_attention, &check_head,
-    &check_pref, &check_loss, &check_update, &check_adamw_8bit};
+    &check_rows, &check_move, &check_linear, &check_attention,  &check_head,
+    &check_pref, &check_loss, &check_update, &check_adamw_8bit, &check_head_frozen};
 #define TABLES (sizeof tables / sizeof *tables)
 
 const char *op_check_name(size_t index)

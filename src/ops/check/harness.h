@@ -97,7 +97,7 @@ struct check_table {
     size_t count;
 };
 extern const struct check_table check_rows, check_move, check_linear, check_attention, check_head,
-    check_pref, check_loss, check_update, check_adamw_8bit;
+    check_head_frozen, check_pref, check_loss, check_update, check_adamw_8bit;
 
 // Inputs. Normal values with standard deviation `std`, uniform in [low, high), or zeros to be
 // filled by the case (f32 and f64, or u32).
