@@ -189,16 +189,21 @@ bool bench_matmul(const struct bench *b)
 struct attention {
     struct op_attention fwd;
     struct op_attention_bwd bwd;
+    enum op_units units;
 };
 
 static void record_forward(struct vk_seq *s, void *ctx)
 {
-    op_attention_fwd(s, &((const struct attention *)ctx)->fwd);
+    const struct attention *a = ctx;
+    op_linear_use(s, &(struct op_linear_setup){.units = a->units});
+    op_attention_fwd(s, &a->fwd);
 }
 
 static void record_backward(struct vk_seq *s, void *ctx)
 {
-    op_attention_bwd(s, &((const struct attention *)ctx)->bwd);
+    const struct attention *a = ctx;
+    op_linear_use(s, &(struct op_linear_setup){.units = a->units});
+    op_attention_bwd(s, &a->bwd);
 }
 
 // Spans of rows of `length` tokens, each attending to its own row up to itself.
@@ -263,9 +268,10 @@ static bool fill_attention(struct attention *a, struct vk_arena *arena, uint32_t
     return true;
 }
 
-static bool time_attention(const struct bench *b, uint32_t tokens, uint32_t length)
+static bool time_attention(const struct bench *b, enum op_units units, uint32_t tokens,
+                           uint32_t length)
 {
-    struct attention a;
+    struct attention a = {.units = units};
     struct vk_arena arena = {0};
     uint64_t bytes = 4ull * tokens * (2 * STRIDE + 2 * HEADS * HEAD_DIM + 2 * HEADS + 8);
     double forward = 0, backward = 0;
@@ -280,8 +286,9 @@ static bool time_attention(const struct bench *b, uint32_t tokens, uint32_t leng
     // Two products forward, five backward (the scores are made again), over what is attended to.
     double attended = (double)tokens / length * length * (length + 1) / 2;
     double product = 2.0 * HEADS * HEAD_DIM * attended;
-    struct bench_result r = {
-        .shape = {tokens, length, HEADS, HEAD_DIM}, .dtype = "f32", .tier = bench_tier(b)};
+    struct bench_result r = {.shape = {tokens, length, HEADS, HEAD_DIM},
+                             .dtype = units ? "f16" : "f32",
+                             .tier = units ? "coopmat" : bench_tier(b)};
     r.name = "attention_fwd";
     r.seconds = forward;
     r.gflops = 2e-9 * product / forward;
@@ -295,5 +302,10 @@ static bool time_attention(const struct bench *b, uint32_t tokens, uint32_t leng
 
 bool bench_attention(const struct bench *b)
 {
-    return time_attention(b, 2048, 256) && time_attention(b, 2048, 2048);
+    enum op_units best = op_linear_best_units(b->device);
+    for (int units = OP_UNITS_FP32; units <= (int)best; units++)
+        if (!time_attention(b, (enum op_units)units, 2048, 256) ||
+            !time_attention(b, (enum op_units)units, 2048, 2048))
+            return false;
+    return true;
 }
