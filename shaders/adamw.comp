@@ -21,14 +21,15 @@ void main()
     uint first = group_index() * tiles;
     for (uint t = first; t < first + tiles; t++) {
         arena_tile tile = tile_of(t, blocks, span_shift);
+        uvec2 w_span = weights.v[tile.span], w_lower = lower_span(lower, tile.span);
         uvec2 g_span = grads.v[tile.span], m_span = ms.v[tile.span], v_span = vs.v[tile.span];
         uint decays = adamw_decays(decay, t);
         for (uint block = tile.first; block < tile.end; block++, decays >>= 1) {
-            READ_AHEAD_MASTERS(weights, lower, tile.span, block);
+            READ_AHEAD_MASTERS(w_span, w_lower, block);
             READ_AHEAD_GRADS(g_span, block);
             READ_AHEAD_BLOCK(m_span, block);
             READ_AHEAD_BLOCK(v_span, block);
-            weight_place w_at = WEIGHTS_OF(weights, lower, tile.span, block, local_index);
+            weight_place w_at = weights_at(w_span, w_lower, block, local_index);
             grad_place g_at = grad_place_at(g_span, block, local_index);
             place m_at = place_of(m_span, block), v_at = place_of(v_span, block);
             [[unroll]] for (uint i = 0u; i < BLOCK_VECTORS; i += local_size) {

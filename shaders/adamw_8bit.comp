@@ -86,14 +86,15 @@ void main()
     uint first = group_index() * tiles;
     for (uint t = first; t < first + tiles; t++) {
         arena_tile tile = tile_of(t, blocks, span_shift);
+        uvec2 w_span = weights.v[tile.span], w_lower = lower_span(lower, tile.span);
         uvec2 g_span = grads.v[tile.span], m_span = ms.v[tile.span], v_span = vs.v[tile.span];
         uint decays = adamw_decays(decay, t), scale_at = t * TILE_BLOCKS;
         for (uint block = tile.first; block < tile.end; block++, decays >>= 1, scale_at++) {
-            READ_AHEAD_MASTERS(weights, lower, tile.span, block);
+            READ_AHEAD_MASTERS(w_span, w_lower, block);
             READ_AHEAD_GRADS(g_span, block);
             READ_AHEAD(m_span, (block + 4u) * BLOCK_QUADS, BLOCK_QUADS);
             READ_AHEAD(v_span, (block + 4u) * BLOCK_QUADS, BLOCK_QUADS);
-            weight_place w_at = WEIGHTS_OF(weights, lower, tile.span, block, LANE_QUAD);
+            weight_place w_at = weights_at(w_span, w_lower, block, LANE_QUAD);
             grad_place g_at = grad_place_at(g_span, block, LANE_QUAD);
             u32 m_words = u32(m_span), v_words = u32(v_span);
             uint word_at = block * BLOCK_QUADS + local_index;

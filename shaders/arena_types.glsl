@@ -79,19 +79,22 @@ halves lower_of(vector_bits b)
 #define READ_AHEAD_HALVES(span, block) READ_AHEAD(span, ((block) + 2u) * 128u, 128u)
 #endif
 
-// Vector `first` of the weights of a block; `upper` and `lower` are span tables (lower: 0 for
-// fp32).
+// Vector `first` of the weights of a block; `upper` and `lower` are spans (lower: of no account for
+// fp32). They are read from their tables once a tile: lower_span() leaves alone the table that is not
+// there.
 #ifdef WEIGHTS_BF16
 struct weight_place {
     half_place upper, lower;
 };
-#define WEIGHTS_OF(upper, lower, span, block, first)                                               \
-    weight_place(half_place_at(upper.v[span], block, first),                                       \
-                 half_place_at(lower.v[span], block, first))
-#define READ_AHEAD_MASTERS(upper, lower, span, block)                                              \
+uvec2 lower_span(span_table lower, uint span) { return lower.v[span]; }
+weight_place weights_at(uvec2 upper, uvec2 lower, uint block, uint first)
+{
+    return weight_place(half_place_at(upper, block, first), half_place_at(lower, block, first));
+}
+#define READ_AHEAD_MASTERS(upper, lower, block)                                                    \
     {                                                                                              \
-        READ_AHEAD_HALVES(upper.v[span], block);                                                   \
-        READ_AHEAD_HALVES(lower.v[span], block);                                                   \
+        READ_AHEAD_HALVES(upper, block);                                                           \
+        READ_AHEAD_HALVES(lower, block);                                                           \
     }
 vector_bits load_weight_bits(weight_place at, uint i)
 {
@@ -104,8 +107,12 @@ void store_weight_bits(weight_place at, uint i, vector_bits bits)
 }
 #else
 #define weight_place place
-#define WEIGHTS_OF(upper, lower, span, block, first) place_at(upper.v[span], block, first)
-#define READ_AHEAD_MASTERS(upper, lower, span, block) READ_AHEAD_BLOCK(upper.v[span], block)
+uvec2 lower_span(span_table lower, uint span) { return uvec2(0u); }
+weight_place weights_at(uvec2 upper, uvec2 lower, uint block, uint first)
+{
+    return place_at(upper, block, first);
+}
+#define READ_AHEAD_MASTERS(upper, lower, block) READ_AHEAD_BLOCK(upper, block)
 #define load_weight_bits load_bits
 #define store_weight_bits store_bits
 #endif

@@ -21,12 +21,14 @@ void main()
     uint first = group_index() * tiles;
     for (uint t = first; t < first + tiles; t++) {
         arena_tile tile = tile_of(t, blocks, span_shift);
+        uvec2 ref_span = refs.v[tile.span], ref_lower = lower_span(refs_lower, tile.span);
+        uvec2 policy_span = policies.v[tile.span];
+        uvec2 policy_lower = lower_span(policies_lower, tile.span);
         for (uint block = tile.first; block < tile.end; block++) {
-            READ_AHEAD_MASTERS(refs, refs_lower, tile.span, block);
-            READ_AHEAD_MASTERS(policies, policies_lower, tile.span, block);
-            weight_place ref = WEIGHTS_OF(refs, refs_lower, tile.span, block, local_index);
-            weight_place policy =
-                WEIGHTS_OF(policies, policies_lower, tile.span, block, local_index);
+            READ_AHEAD_MASTERS(ref_span, ref_lower, block);
+            READ_AHEAD_MASTERS(policy_span, policy_lower, block);
+            weight_place ref = weights_at(ref_span, ref_lower, block, local_index);
+            weight_place policy = weights_at(policy_span, policy_lower, block, local_index);
             if (alpha == 1.0) {
                 [[unroll]] for (uint i = 0u; i < BLOCK_VECTORS; i += local_size)
                     store_weight_bits(ref, i, load_weight_bits(policy, i));
