@@ -5,8 +5,8 @@
 #ifndef TRDPO_ARGS_MATMUL_H
 #define TRDPO_ARGS_MATMUL_H
 
-// matmul_plain, matmul_shared, matmul_coopmat: a(i, k) is a[i * a_row + k * a_col], b(k, j) is b[k
-// * b_row + j * b_col].
+// matmul_plain, matmul_shared, matmul_coopmat: a(i, k) is a[i * a_row + k * a_col], b(k, j) is
+// b[k * b_row + j * b_col].
 struct matmul_args {
     ADDRESS(f32) y;
     ADDRESS(f32) a;
@@ -26,7 +26,7 @@ struct matmul_args {
 #define MATMUL_B_BY_DEPTH 2u
 #define MATMUL_A_VECTORS 4u // takes loads of eight that begin at a multiple of eight
 #define MATMUL_B_VECTORS 8u
-#define MATMUL_Y_VECTORS 16u // takes stores of four
+#define MATMUL_Y_VECTORS 16u // y, add and bias take vectors of four, and rows are made of such
 
 // Depth of the panels is a multiple of this; what lies beyond the operand's own depth is zero.
 #define MATMUL_DEPTH_STEP 8

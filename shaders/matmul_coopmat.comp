@@ -145,27 +145,55 @@ uint strip_slot(uint n, uint tile, bool by_depth)
     return by_depth ? place.x * pitch + place.y / 4u : place.y * pitch + place.x / 4u;
 }
 
-// Four elements of y from column `col`, of which `valid` exist.
+#if defined(WEIGHTS_BF16) || defined(GRADS_BF16)
+vec4 four_halves(u16 x, uint i)
+{
+    uvec2 words = u32x2(uvec2(x)).v[i / 4u];
+    return vec4(from_bf16x2(words.x), from_bf16x2(words.y));
+}
+#endif
+vec4 four_floats(f32 x, uint i) { return f32x4(uvec2(x)).v[i / 4u]; }
+
+#ifdef WEIGHTS_BF16
+#define four_weights four_halves
+#else
+#define four_weights four_floats
+#endif
+#ifdef GRADS_BF16
+#define four_grads four_halves
+#else
+#define four_grads four_floats
+#endif
+
+void put_four_grads(GRADS y, uint i, vec4 value)
+{
+#ifdef GRADS_BF16
+    u32x2(uvec2(y)).v[i / 4u] = uvec2(to_bf16x2(value.xy), to_bf16x2(value.zw));
+#else
+    f32x4(uvec2(y)).v[i / 4u] = value;
+#endif
+}
+
+// y[at], ... from column `col`, four elements of which `valid` exist. With Y_VECTORS all four do.
 void give_out(GRADS y, GRADS add, WEIGHTS bias, uint at, uint col, int valid, vec4 value)
 {
+    if (Y_VECTORS) {
+        if (given(bias))
+            value += four_weights(bias, col);
+        if (given(add))
+            value += four_grads(add, at);
+        put_four_grads(y, at, value);
+        return;
+    }
     [[unroll]] for (int i = 0; i < 4; i++) {
         if (valid > i) {
+            float one = value[i];
             if (given(bias))
-                value[i] += weight_at(bias, col + i);
+                one += weight_at(bias, col + i);
             if (given(add))
-                value[i] += grad_at(add, at + i);
+                one += grad_at(add, at + i);
+            put_grad(y, at + i, one);
         }
-    }
-    if (Y_VECTORS && valid >= 4) {
-#ifdef GRADS_BF16
-        u32x2(uvec2(y)).v[at / 4u] = uvec2(to_bf16x2(value.xy), to_bf16x2(value.zw));
-#else
-        f32x4(uvec2(y)).v[at / 4u] = value;
-#endif
-    } else {
-        [[unroll]] for (int i = 0; i < 4; i++)
-            if (valid > i)
-                put_grad(y, at + i, value[i]);
     }
 }
 

@@ -16,13 +16,37 @@ static uint32_t round_up(uint32_t value, uint32_t to)
     return (value + to - 1) / to * to;
 }
 
-// Shares a tile out to its subgroups in the squarest parts, which read the least shared memory.
-// False if the device's matrices or subgroups do not fit into it.
+static uint32_t shared_bytes(const struct vk_caps *caps, const struct tile *t, uint32_t lanes)
+{
+    const struct vk_matrix_size *m = &caps->coopmat_fp16;
+    uint32_t strips = 2 * (t->rows + t->cols) * (MATMUL_COOPMAT_DEPTH + 8);
+    return strips + 4 * (lanes / caps->subgroup_size) * m->m * (m->n + 4);
+}
+
+// Lanes for a tile: four subgroups, whose large parts read the least shared memory for a product,
+// or more where sums would take more than a quarter of a lane's registers; a lane copies at least
+// eight elements of a strip. On CPU devices as many as can be, since their compiler takes seconds
+// for each matrix that a subgroup has.
+static uint32_t lanes_for(const struct vk_caps *caps, const struct tile *t)
+{
+    uint32_t lanes = 4 * caps->subgroup_size, most = t->rows * MATMUL_COOPMAT_DEPTH / 8;
+    uint32_t sums = caps->kind == VK_KIND_CPU ? 8 : caps->lane_registers / 4;
+    while (t->rows * t->cols / lanes > sums)
+        lanes *= 2;
+    while (lanes > caps->subgroup_size &&
+           (lanes > most || lanes > caps->max_workgroup_invocations ||
+            shared_bytes(caps, t, lanes) > caps->max_shared_bytes))
+        lanes /= 2;
+    return lanes;
+}
+
+// Shares a tile out to its subgroups in the squarest parts. False if the device's matrices or
+// subgroups do not fit into it.
 static bool share_out(const struct vk_caps *caps, struct tile *t)
 {
     const struct vk_matrix_size *m = &caps->coopmat_fp16;
+    t->lanes = lanes_for(caps, t);
     uint32_t subgroups = t->lanes / caps->subgroup_size, least = 0;
-    if (t->lanes % caps->subgroup_size || t->lanes > caps->max_workgroup_invocations) return false;
     for (uint32_t across = 1; across <= subgroups; across *= 2) {
         uint32_t down = subgroups / across;
         if (subgroups % across || t->rows % (down * m->m) || t->cols % (across * m->n)) continue;
@@ -32,9 +56,8 @@ static bool share_out(const struct vk_caps *caps, struct tile *t)
         t->part_rows = rows;
         t->part_cols = cols;
     }
-    uint32_t strips = 2 * (t->rows + t->cols) * (MATMUL_COOPMAT_DEPTH + 8);
-    uint32_t out = 4 * subgroups * m->m * (m->n + 4);
-    return least && strips + out <= caps->max_shared_bytes;
+    return least && t->lanes <= caps->max_workgroup_invocations &&
+           shared_bytes(caps, t, t->lanes) <= caps->max_shared_bytes;
 }
 
 static uint64_t tiles_of(const struct tile *t, uint32_t rows, uint32_t cols)
@@ -47,7 +70,7 @@ static uint64_t tiles_of(const struct tile *t, uint32_t rows, uint32_t cols)
 static bool choose(const struct vk_device *device, uint32_t rows, uint32_t cols, struct tile *tile)
 {
     static const struct tile tiles[] = {
-        {128, 128, 256, 0, 0}, {64, 64, 128, 0, 0}, {32, 32, 64, 0, 0}};
+        {.rows = 128, .cols = 128}, {.rows = 64, .cols = 64}, {.rows = 32, .cols = 32}};
     const struct vk_caps *caps = vk_device_caps(device);
     const size_t last = sizeof tiles / sizeof *tiles - 1;
     if (!(caps->tiers & VK_TIER_COOPMAT)) return false;
@@ -77,9 +100,18 @@ static bool takes_vectors(vk_addr addr, uint32_t stride, enum op_type type)
     return addr % 16 == 0 && stride % most == 0;
 }
 
-static uint32_t form_of(const struct matmul *p, vk_addr y, enum op_type y_type)
+static bool aligned(vk_addr addr, enum op_type type)
 {
-    bool y_vectors = y % (4 * op_type_bytes(y_type)) == 0 && p->cols % 4 == 0;
+    return addr % (4 * op_type_bytes(type)) == 0;
+}
+
+// Of a whole product, or of one whose slices go to `partial`.
+static uint32_t form_of(const struct matmul *p, vk_addr partial)
+{
+    bool y_vectors = partial ? aligned(partial, OP_F32)
+                             : aligned(p->y, p->y_type) && aligned(p->add, p->y_type) &&
+                                   aligned(p->bias, p->b_type);
+    y_vectors = y_vectors && p->cols % 4 == 0;
     return (p->a_by_depth ? MATMUL_A_BY_DEPTH : 0) | (p->b_by_depth ? MATMUL_B_BY_DEPTH : 0) |
            (takes_vectors(p->a, matmul_a_stride(p), OP_F32) ? MATMUL_A_VECTORS : 0) |
            (takes_vectors(p->b, matmul_b_stride(p), p->b_type) ? MATMUL_B_VECTORS : 0) |
@@ -113,7 +145,7 @@ bool matmul_coopmat(struct vk_seq *s, const struct matmul *p)
     launch.spec[4] = m->m;
     launch.spec[5] = m->n;
     launch.spec[6] = m->k;
-    launch.spec[7] = form_of(p, y, y_type);
+    launch.spec[7] = form_of(p, sliced ? scratch : 0);
     vk_cost(s, 2.0 * p->rows * p->cols * p->depth, matmul_bytes(p));
     DISPATCH_ID(s, KERNEL_BY_TYPES(matmul_coopmat, p->b_type, y_type), matmul, launch, .y = y,
                 .a = p->a, .b = p->b, .bias = sliced ? 0 : p->bias, .add = sliced ? 0 : p->add,

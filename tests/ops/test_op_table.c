@@ -1,6 +1,7 @@
 // The whole op table on the default device: every kernel against the double reference.
 #include "base/error.h"
 #include "ops/check/check.h"
+#include "vk/internal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,6 +53,11 @@ static void test_unknown_op(void **state)
 
 int main(void)
 {
+    const char *validation = getenv("TRDPO_VALIDATION");
+    if (validation && *validation && !vk_validation_installed()) {
+        print_message("skipped: the Vulkan validation layer is not installed\n");
+        return 77;
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_unknown_op),
