@@ -35,7 +35,7 @@ struct matmul matmul_of_bwd_weight(const struct op_linear_bwd_weight *p); // wit
 
 // Long sums are cut at this depth and the parts added up: one long sum in fp32 loses digits. It
 // also lets a panel stay in a second-level cache.
-#define MATMUL_DEPTH_MOST 2048
+#define MATMUL_DEPTH_MOST 1024
 
 // Between lines of an operand.
 uint32_t matmul_a_stride(const struct matmul *p);
