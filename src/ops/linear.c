@@ -77,15 +77,15 @@ uint32_t matmul_b_stride(const struct matmul *p)
     return p->b_stride ? p->b_stride : p->b_by_depth ? p->depth : p->cols;
 }
 
-// The product over at most MATMUL_DEPTH_MOST steps from k on, added to what those before it gave.
-static struct matmul depth_part(const struct matmul *p, uint32_t k)
+// The product over at most `most` steps from k on, added to what those before it gave.
+static struct matmul depth_part(const struct matmul *p, uint32_t k, uint32_t most)
 {
     struct matmul part = *p;
     part.a_stride = matmul_a_stride(p);
     part.b_stride = matmul_b_stride(p);
     part.a += sizeof(float) * (p->a_by_depth ? k : (uint64_t)k * part.a_stride);
     part.b += op_type_bytes(p->b_type) * (p->b_by_depth ? k : (uint64_t)k * part.b_stride);
-    part.depth = p->depth - k < MATMUL_DEPTH_MOST ? p->depth - k : MATMUL_DEPTH_MOST;
+    part.depth = p->depth - k < most ? p->depth - k : most;
     if (p->live_depth) part.live_from += k;
     if (k == 0) return part;
     part.add = p->y;
@@ -107,8 +107,9 @@ void matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier t
     CHECK(!p->live || array_ok(s, p->live, 1, 1, OP_F32));
     if (tier == VK_TIER_DIRECT && matmul_direct(s, p)) return;
     if (tier == VK_TIER_COOPMAT && matmul_coopmat(s, p)) return;
-    for (uint32_t k = 0; k < p->depth; k += MATMUL_DEPTH_MOST) {
-        struct matmul part = depth_part(p, k);
+    uint32_t most = matmul_depth_most(p->y_type);
+    for (uint32_t k = 0; k < p->depth; k += most) {
+        struct matmul part = depth_part(p, k, most);
         if (tier == VK_TIER_SHARED || tier == VK_TIER_COOPMAT)
             matmul_shared(s, &part);
         else if (!matmul_few(s, &part))

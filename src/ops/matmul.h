@@ -34,8 +34,15 @@ struct matmul matmul_of_bwd_weight(const struct op_linear_bwd_weight *p); // wit
 // ---- the tiers ----
 
 // Long sums are cut at this depth and the parts added up: one long sum in fp32 loses digits. It
-// also lets a panel stay in a second-level cache.
+// also lets a panel stay in a second-level cache. A result in bf16 is rounded at each cut, which
+// costs more digits than a longer sum: it is cut later.
 #define MATMUL_DEPTH_MOST 1024
+#define MATMUL_DEPTH_MOST_BF16 2048
+
+static inline uint32_t matmul_depth_most(enum op_type y_type)
+{
+    return y_type == OP_BF16 ? MATMUL_DEPTH_MOST_BF16 : MATMUL_DEPTH_MOST;
+}
 
 // Between lines of an operand.
 uint32_t matmul_a_stride(const struct matmul *p);

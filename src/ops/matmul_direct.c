@@ -54,14 +54,14 @@ struct slabs {
     uint64_t a_bytes, bytes;
 };
 
+// `most`: the depth that sums are cut at.
 static bool plan(const struct vk_device *device, uint64_t scratch, uint32_t rows, uint32_t cols,
-                 uint32_t depth, struct slabs *slabs)
+                 uint32_t depth, uint32_t most, struct slabs *slabs)
 {
     // Packing must pay for itself.
     if (!broadcasts(device) || rows <= FEW_ROWS || cols < 8 || depth < 8) return false;
     *slabs = (struct slabs){.tile_rows = tile_rows(rows), .tile_cols = panel_cols(device)};
-    slabs->depth =
-        depth < MATMUL_DEPTH_MOST ? round_up(depth, MATMUL_DEPTH_STEP) : MATMUL_DEPTH_MOST;
+    slabs->depth = depth < most ? round_up(depth, MATMUL_DEPTH_STEP) : most;
     uint64_t line = sizeof(float) * (uint64_t)slabs->depth;
     uint64_t a = line * slabs->tile_rows, b = line * slabs->tile_cols; // of a panel
     uint64_t a_panels = (rows + slabs->tile_rows - 1) / slabs->tile_rows;
@@ -87,7 +87,9 @@ uint64_t matmul_direct_scratch(const struct vk_device *device, uint32_t rows, ui
                                uint32_t depth)
 {
     struct slabs slabs;
-    return plan(device, SCRATCH_MOST, rows, cols, depth, &slabs) ? slabs.bytes : 0;
+    return plan(device, SCRATCH_MOST, rows, cols, depth, MATMUL_DEPTH_MOST_BF16, &slabs)
+               ? slabs.bytes
+               : 0;
 }
 
 // One operand's part of a slab: `outer` rows or columns from `first`, `depth` from `from_depth`.
@@ -159,7 +161,9 @@ bool matmul_direct(struct vk_seq *s, const struct matmul *p)
     struct slabs slabs;
     uint64_t bytes;
     vk_addr scratch = vk_seq_scratch(s, &bytes);
-    if (!plan(vk_seq_device(s), bytes, p->rows, p->cols, p->depth, &slabs)) return false;
+    if (!plan(vk_seq_device(s), bytes, p->rows, p->cols, p->depth, matmul_depth_most(p->y_type),
+              &slabs))
+        return false;
     for (uint32_t k = 0; k < p->depth; k += slabs.depth)
         for (uint32_t i = 0; i < p->rows; i += slabs.rows)
             for (uint32_t j = 0; j < p->cols; j += slabs.cols) {

@@ -51,7 +51,7 @@ uint64_t matmul_shared_scratch(const struct vk_device *device, uint32_t rows, ui
                                uint32_t depth)
 {
     struct tile tile = choose(device, rows, cols);
-    uint32_t most = depth < MATMUL_DEPTH_MOST ? depth : MATMUL_DEPTH_MOST;
+    uint32_t most = depth < MATMUL_DEPTH_MOST_BF16 ? depth : MATMUL_DEPTH_MOST_BF16;
     uint32_t slices = matmul_slices(tiles_of(&tile, rows, cols), most);
     return slices > 1 ? sizeof(float) * (uint64_t)slices * rows * cols : 0;
 }
