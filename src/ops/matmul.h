@@ -68,10 +68,34 @@ uint64_t matmul_coopmat_scratch(const struct vk_device *device, uint32_t rows, u
 // Where a result has fewer tiles than this, a GPU is not filled.
 #define MATMUL_TILES_ENOUGH 192
 
-// Slices to cut the depth into so that `tiles` fill a GPU, and their sum in a fixed order: y is
-// what is at partial[slice][i][j] over all slices, with bias and add.
-uint32_t matmul_slices(uint64_t tiles, uint32_t depth);
-void matmul_sum_slices(struct vk_seq *s, const struct matmul *p, vk_addr partial, uint32_t slices);
+// A product cut along its depth so that `tiles` fill a GPU. depth 0: it is not cut, as where that
+// would not pay or scratch is missing. Else the kernel computes `product`, whose y is scratch for
+// [count][rows][cols], one slice of `depth` (a multiple of `step`) at each; then
+// matmul_sum_slices() adds them up in their order, with bias and add.
+struct matmul_slices {
+    struct matmul product;
+    uint32_t count, depth;
+};
+struct matmul_slices matmul_slice(struct vk_seq *s, const struct matmul *p, uint64_t tiles,
+                                  uint32_t step);
+void matmul_sum_slices(struct vk_seq *s, const struct matmul *p, const struct matmul_slices *cut);
+uint64_t matmul_slices_scratch(uint64_t tiles, uint32_t rows, uint32_t cols, uint32_t depth);
+
+// Takes loads of four elements.
+static inline bool matmul_aligned(vk_addr addr, enum op_type type)
+{
+    return addr % (4 * op_type_bytes(type)) == 0;
+}
+
+// Fields of struct matmul_args, all but `slice`.
+#define MATMUL_ARGS(p)                                                                             \
+    .y = (p)->y, .a = (p)->a, .b = (p)->b, .bias = (p)->bias, .add = (p)->add, .live = (p)->live,  \
+    .rows = (p)->rows, .cols = (p)->cols, .depth = (p)->depth,                                     \
+    .a_row = (p)->a_by_depth ? matmul_a_stride(p) : 1,                                             \
+    .a_col = (p)->a_by_depth ? 1 : matmul_a_stride(p),                                             \
+    .b_row = (p)->b_by_depth ? 1 : matmul_b_stride(p),                                             \
+    .b_col = (p)->b_by_depth ? matmul_b_stride(p) : 1, .live_from = (p)->live_from,                \
+    .live_depth = (p)->live_depth
 
 // Bytes that the operands of a product occupy, for vk_cost().
 double matmul_bytes(const struct matmul *p);

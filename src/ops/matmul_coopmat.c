@@ -11,11 +11,6 @@ struct tile {
     uint32_t part_rows, part_cols;
 };
 
-static uint32_t round_up(uint32_t value, uint32_t to)
-{
-    return (value + to - 1) / to * to;
-}
-
 static uint32_t shared_bytes(const struct vk_caps *caps, const struct tile *t, uint32_t lanes)
 {
     const struct vk_matrix_size *m = &caps->coopmat_fp16;
@@ -89,8 +84,7 @@ uint64_t matmul_coopmat_scratch(const struct vk_device *device, uint32_t rows, u
 {
     struct tile tile;
     if (!choose(device, rows, cols, &tile)) return 0;
-    uint32_t slices = matmul_slices(tiles_of(&tile, rows, cols), depth);
-    return slices > 1 ? sizeof(float) * (uint64_t)slices * rows * cols : 0;
+    return matmul_slices_scratch(tiles_of(&tile, rows, cols), rows, cols, depth);
 }
 
 // Whether all lines of an operand begin where a load of eight elements may.
@@ -100,18 +94,10 @@ static bool takes_vectors(vk_addr addr, uint32_t stride, enum op_type type)
     return addr % 16 == 0 && stride % most == 0;
 }
 
-static bool aligned(vk_addr addr, enum op_type type)
+static uint32_t form_of(const struct matmul *p)
 {
-    return addr % (4 * op_type_bytes(type)) == 0;
-}
-
-// Of a whole product, or of one whose slices go to `partial`.
-static uint32_t form_of(const struct matmul *p, vk_addr partial)
-{
-    bool y_vectors = partial ? aligned(partial, OP_F32)
-                             : aligned(p->y, p->y_type) && aligned(p->add, p->y_type) &&
-                                   aligned(p->bias, p->b_type);
-    y_vectors = y_vectors && p->cols % 4 == 0;
+    bool y_vectors = matmul_aligned(p->y, p->y_type) && matmul_aligned(p->add, p->y_type) &&
+                     matmul_aligned(p->bias, p->b_type) && p->cols % 4 == 0;
     return (p->a_by_depth ? MATMUL_A_BY_DEPTH : 0) | (p->b_by_depth ? MATMUL_B_BY_DEPTH : 0) |
            (takes_vectors(p->a, matmul_a_stride(p), OP_F32) ? MATMUL_A_VECTORS : 0) |
            (takes_vectors(p->b, matmul_b_stride(p), p->b_type) ? MATMUL_B_VECTORS : 0) |
@@ -124,18 +110,11 @@ bool matmul_coopmat(struct vk_seq *s, const struct matmul *p)
     struct tile tile;
     if (!choose(device, p->rows, p->cols, &tile)) return false;
     const struct vk_matrix_size *m = &vk_device_caps(device)->coopmat_fp16;
-    uint32_t slices = matmul_slices(tiles_of(&tile, p->rows, p->cols), p->depth);
-    uint64_t bytes;
-    vk_addr scratch = vk_seq_scratch(s, &bytes);
-    if (bytes < sizeof(float) * (uint64_t)slices * p->rows * p->cols) slices = 1;
-    bool sliced = slices > 1;
-    uint32_t slice = round_up((p->depth + slices - 1) / slices, MATMUL_COOPMAT_DEPTH);
-    if (sliced) slices = (p->depth + slice - 1) / slice;
-
-    enum op_type y_type = sliced ? OP_F32 : p->y_type; // slices are fp32
-    vk_addr y = sliced ? scratch : p->y;
+    struct matmul_slices cut =
+        matmul_slice(s, p, tiles_of(&tile, p->rows, p->cols), MATMUL_COOPMAT_DEPTH);
+    const struct matmul *product = &cut.product;
     struct vk_launch launch = groups3((p->cols + tile.cols - 1) / tile.cols,
-                                      (p->rows + tile.rows - 1) / tile.rows, slices);
+                                      (p->rows + tile.rows - 1) / tile.rows, cut.count);
     launch.local = tile.lanes;
     launch.spec_count = 8;
     launch.spec[0] = tile.rows;
@@ -145,16 +124,10 @@ bool matmul_coopmat(struct vk_seq *s, const struct matmul *p)
     launch.spec[4] = m->m;
     launch.spec[5] = m->n;
     launch.spec[6] = m->k;
-    launch.spec[7] = form_of(p, sliced ? scratch : 0);
+    launch.spec[7] = form_of(product);
     vk_cost(s, 2.0 * p->rows * p->cols * p->depth, matmul_bytes(p));
-    DISPATCH_ID(s, KERNEL_BY_TYPES(matmul_coopmat, p->b_type, y_type), matmul, launch, .y = y,
-                .a = p->a, .b = p->b, .bias = sliced ? 0 : p->bias, .add = sliced ? 0 : p->add,
-                .live = p->live, .rows = p->rows, .cols = p->cols, .depth = p->depth,
-                .a_row = p->a_by_depth ? matmul_a_stride(p) : 1,
-                .a_col = p->a_by_depth ? 1 : matmul_a_stride(p),
-                .b_row = p->b_by_depth ? 1 : matmul_b_stride(p),
-                .b_col = p->b_by_depth ? matmul_b_stride(p) : 1, .live_from = p->live_from,
-                .live_depth = p->live_depth, .slice = sliced ? slice : 0);
-    if (sliced) matmul_sum_slices(s, p, scratch, slices);
+    DISPATCH_ID(s, KERNEL_BY_TYPES(matmul_coopmat, product->b_type, product->y_type), matmul,
+                launch, MATMUL_ARGS(product), .slice = cut.depth);
+    matmul_sum_slices(s, p, &cut);
     return true;
 }

@@ -179,15 +179,6 @@ bool matmul_direct(struct vk_seq *s, const struct matmul *p)
     return true;
 }
 
-#define MATMUL_ARGS(p)                                                                             \
-    .y = (p)->y, .a = (p)->a, .b = (p)->b, .bias = (p)->bias, .add = (p)->add, .live = (p)->live,  \
-    .rows = (p)->rows, .cols = (p)->cols, .depth = (p)->depth,                                     \
-    .a_row = (p)->a_by_depth ? matmul_a_stride(p) : 1,                                             \
-    .a_col = (p)->a_by_depth ? 1 : matmul_a_stride(p),                                             \
-    .b_row = (p)->b_by_depth ? 1 : matmul_b_stride(p),                                             \
-    .b_col = (p)->b_by_depth ? matmul_b_stride(p) : 1, .live_from = (p)->live_from,                \
-    .live_depth = (p)->live_depth
-
 bool matmul_few(struct vk_seq *s, const struct matmul *p)
 {
     const struct vk_device *device = vk_seq_device(s);

@@ -19,9 +19,9 @@ struct train_state {
     int64_t step;       // optimiser steps done
     int64_t num_tokens; // tokens of the rows done, prompt counted with each completion
     int64_t ref_updates;
-    // Of the loss scale, 0 where there is none (struct step_results); steps skipped in a row.
+    // Of the loss scale, 0 where there is none (struct step_results).
     double grad_scale;
-    int64_t steady, skipped, skipped_in_row;
+    int64_t steady, skipped;
     int64_t eval_step;           // of the last evaluation, -1: none yet
     struct train_best best;      // if evaluations are compared
     struct train_metrics window; // since the last logged line
@@ -31,8 +31,9 @@ struct train_run {
     const struct train_config *config;
     const struct train_hooks *hooks;
     struct train_metric_rules rules;
-    bool stop;    // a hook asked to end the run
-    bool stopped; // the run has ended early, by that or by a stop signal
+    int64_t skipped_in_row; // steps that the loss scale left out, up to now
+    bool stop;              // a hook asked to end the run
+    bool stopped;           // the run has ended early, by that or by a stop signal
     struct vk_device *device;
     struct hf_config hf;
     struct hf_tokenizer *tokenizer;

@@ -55,7 +55,7 @@ static bool stop_on_bad_gradient(const struct train_run *run, const struct pendi
 static bool goes_on_without(struct train_run *run, const struct pending *p,
                             const struct step_results *results)
 {
-    if (!(results->grad_scale > 0) || ++run->state.skipped_in_row > SKIPS_MOST) return false;
+    if (!(results->grad_scale > 0) || ++run->skipped_in_row > SKIPS_MOST) return false;
     log_info("step %lld left out: its gradient overflowed fp16; the loss scale is now %g",
              (long long)p->step, (double)results->grad_scale);
     return true;
@@ -80,7 +80,7 @@ static bool collect(struct train_run *run, struct pending *p, union train_row_me
     if (!ok) return name_bad_row(run, p, bad);
     if (results.nonfinite && !goes_on_without(run, p, &results))
         return stop_on_bad_gradient(run, p, results.nonfinite);
-    if (!results.nonfinite) s->skipped_in_row = 0;
+    if (!results.nonfinite) run->skipped_in_row = 0;
     if (p->step == 1 && run->ref_is_start && !train_self_check(c, rows, p->count)) return false;
     for (uint32_t i = 0; i < p->count; i++) {
         const struct data_row *row = &run->train.rows.items[p->rows[i]];

@@ -119,7 +119,11 @@ static uint32_t device_heap(const VkPhysicalDeviceMemoryProperties *memory, bool
     return best;
 }
 
-uint64_t vk_memory_free(VkPhysicalDevice physical, bool budget, uint64_t *total)
+// The device's own heap: its size, and with the extension what of it the process may use and uses.
+struct heap {
+    uint64_t bytes, limit, used;
+};
+static struct heap ask_heap(VkPhysicalDevice physical, bool budget)
 {
     VkPhysicalDeviceMemoryBudgetPropertiesEXT left = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
@@ -129,26 +133,24 @@ uint64_t vk_memory_free(VkPhysicalDevice physical, bool budget, uint64_t *total)
     vkGetPhysicalDeviceMemoryProperties2(physical, &memory);
     bool host_visible;
     uint32_t heap = device_heap(&memory.memoryProperties, &host_visible);
-    uint64_t bytes = memory.memoryProperties.memoryHeaps[heap].size;
-    if (total) *total = bytes;
-    if (!budget) return bytes;
-    uint64_t limit = left.heapBudget[heap], used = left.heapUsage[heap];
-    uint64_t unused = limit > used ? limit - used : 0;
-    return unused < bytes ? unused : bytes;
+    return (struct heap){memory.memoryProperties.memoryHeaps[heap].size, left.heapBudget[heap],
+                         left.heapUsage[heap]};
+}
+
+uint64_t vk_memory_free(VkPhysicalDevice physical, bool budget, uint64_t *total)
+{
+    struct heap heap = ask_heap(physical, budget);
+    if (total) *total = heap.bytes;
+    if (!budget) return heap.bytes;
+    uint64_t unused = heap.limit > heap.used ? heap.limit - heap.used : 0;
+    return unused < heap.bytes ? unused : heap.bytes;
 }
 
 uint64_t vk_memory_in_use(const struct vk_device *device)
 {
     if (device->compile) return 0;
     if (device->caps.kind == VK_KIND_CPU) return sys_peak_bytes();
-    if (!device->memory_budget) return 0;
-    VkPhysicalDeviceMemoryBudgetPropertiesEXT left = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
-    VkPhysicalDeviceMemoryProperties2 memory = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2, .pNext = &left};
-    vkGetPhysicalDeviceMemoryProperties2(device->physical, &memory);
-    bool host_visible;
-    return left.heapUsage[device_heap(&memory.memoryProperties, &host_visible)];
+    return device->memory_budget ? ask_heap(device->physical, true).used : 0;
 }
 
 static bool has_compute_queue(VkPhysicalDevice handle)

@@ -1,6 +1,9 @@
 #include "device.h"
 
+#include "scratch.h"
+
 #include "base/error.h"
+#include "base/log.h"
 #include "base/system.h"
 #include "vk/internal.h"
 
@@ -11,6 +14,7 @@
 #include <cmocka.h>
 
 struct vk_device *device;
+const char *device_scratch;
 static size_t blocks_at_start;
 
 int device_open(void **state)
@@ -31,6 +35,19 @@ int device_close(void **state)
     if (device->sequences.count || device->blocks.count != blocks) return 0;
     vk_device_destroy(device);
     return 0;
+}
+
+int device_begin(void **state)
+{
+    scratch_init(device_scratch);
+    log_set_level(LOG_QUIET);
+    return device_open(state);
+}
+
+int device_end(void **state)
+{
+    scratch_finish();
+    return device_close(state);
 }
 
 int device_skip(void)

@@ -3,6 +3,8 @@
 // nothing. Gradient checkpointing changes no bit. What differs from run to run is only where rows
 // stand, so a token's log-prob and its share of the gradient (dlogp, which is given) are found by
 // the token.
+#include "placed_rows.h"
+
 #include "../common/device.h"
 #include "../common/scratch.h"
 
@@ -19,79 +21,6 @@
 #include <string.h>
 // cmocka wants the headers above first.
 #include <cmocka.h>
-
-#define ROWS 24
-
-// ---- rows ----
-
-// Rows whose ids stand for those of another set: origin[i] is where id i has its like there.
-struct rows {
-    struct data_set set;
-    struct origins ARRAY_OF(uint32_t) origin;
-};
-
-static void rows_finish(struct rows *r)
-{
-    data_finish(&r->set);
-    ARRAY_FREE(&r->origin);
-}
-
-static void copy_ids(struct rows *to, const struct data_set *from, uint32_t first, uint32_t count)
-{
-    for (uint32_t i = first; i < first + count; i++) {
-        ARRAY_PUSH(&to->set.ids, from->ids.items[i]);
-        ARRAY_PUSH(&to->origin, i);
-    }
-}
-
-static uint32_t any_length(struct rng *r, uint32_t bits)
-{
-    return (uint32_t)rng_below(r, (1u << rng_below(r, bits)) + 1);
-}
-
-// Pairs of random ids: prompts of none to 128 tokens, some shared, completions of one to 128.
-static void make_pairs(struct rows *to, uint32_t vocab)
-{
-    struct rng r = rng_begin(5, RNG_TEST);
-    struct data_set from = {0};
-    *to = (struct rows){.set.kind = DATA_PAIRS};
-    for (uint32_t k = 0; k < ROWS; k++) {
-        struct data_row row = {.line = k + 1, .first = (uint32_t)from.ids.count};
-        const struct data_row *like = k % 3 == 2 ? &from.rows.items[k - 1] : NULL;
-        row.prompt = like ? like->prompt : k % 8 == 3 ? 0 : any_length(&r, 8);
-        for (int c = 0; c < 2; c++)
-            row.completion[c] =
-                1 + (k % 5 == (uint32_t)c ? 0 : any_length(&r, 8)) + (row.prompt == 0);
-        for (uint32_t i = 0; i < row.prompt + row.completion[0] + row.completion[1]; i++) {
-            bool shared = like && i < row.prompt;
-            int32_t id = shared ? from.ids.items[like->first + i] : (int32_t)rng_below(&r, vocab);
-            ARRAY_PUSH(&from.ids, id);
-        }
-        ARRAY_PUSH(&from.rows, row);
-        ARRAY_PUSH(&to->set.rows, row);
-    }
-    copy_ids(to, &from, 0, (uint32_t)from.ids.count);
-    data_finish(&from);
-}
-
-// Each pair as two rows, all chosen first.
-static void make_unpaired(struct rows *to, const struct data_set *pairs)
-{
-    *to = (struct rows){.set.kind = DATA_UNPAIRED};
-    for (uint32_t i = 0; i < 2 * ROWS; i++) {
-        const struct data_row *from = &pairs->rows.items[i % ROWS];
-        int c = i >= ROWS;
-        struct data_row row = {.line = from->line,
-                               .first = (uint32_t)to->set.ids.count,
-                               .prompt = from->prompt,
-                               .completion = {from->completion[c]},
-                               .label = !c};
-        copy_ids(to, pairs, from->first, from->prompt);
-        copy_ids(to, pairs, from->first + from->prompt + (c ? from->completion[0] : 0),
-                 from->completion[c]);
-        ARRAY_PUSH(&to->set.rows, row);
-    }
-}
 
 // ---- a run ----
 
@@ -324,122 +253,87 @@ static void compare_gradients(const struct placement *p, const struct model_layo
     print_message("  %-36s gradient off by %.1e of a parameter's norm at most\n", "", worst);
 }
 
-// Slots of the longest row and of all.
-static uint32_t count_slots(const struct data_set *set, uint32_t *all)
-{
-    uint32_t longest = 0;
-    *all = 0;
-    for (size_t i = 0; i < set->rows.count; i++) {
-        uint32_t slots = data_row_slots(&set->rows.items[i]);
-        if (slots > longest) longest = slots;
-        *all += slots;
-    }
-    return longest;
-}
-
 // In passes of the same shape the same kernels run, whose sums do not depend on where a row stands.
 static void compare_placements(struct model_weights *policy)
 {
-    struct rows pairs, single;
-    make_pairs(&pairs, policy->layout->config.vocab);
-    make_unpaired(&single, &pairs.set);
-    uint32_t all, all_single, longest = count_slots(&pairs.set, &all);
-    count_slots(&single.set, &all_single);
+    struct subject t;
+    struct rows single;
+    subject_open(&t, policy->layout, 6);
+    rows_unpaired(&single, &t.pairs.set);
+    uint32_t all = t.all, longest = t.longest, all_single;
+    rows_slots(&single.set, &all_single);
     assert_true(all_single > all);
-    uint32_t origins = (uint32_t)pairs.set.ids.count;
-    struct rng r = rng_begin(6, RNG_TEST);
-    float *dlogp = MEM_ARRAY(float, origins);
-    for (uint32_t i = 0; i < origins; i++)
-        dlogp[i] = (float)rng_normal(&r);
     uint64_t slice = (uint64_t)policy->layout->config.vocab * sizeof(float) * 17;
     const struct placement placements[] = {
-        {"all rows in one pass, again", &pairs, all, .same_bits = true},
-        {"the same, other order", &pairs, all, .seed = 1, .same_bits = true},
-        {"the same, each row alone", &pairs, all, .alone = true, .same_bits = true},
-        {"budget of exactly the longest row", &pairs, longest, .seed = 0},
-        {"the same, other order", &pairs, longest, .seed = 2},
-        {"budget of two longest rows", &pairs, 2 * longest, .seed = 3},
-        {"all in one, head in slices of 17 rows", &pairs, all, .logits_bytes = slice},
-        {"longest row, head row by row", &pairs, longest, .logits_bytes = 1},
+        {"all rows in one pass, again", &t.pairs, all, .same_bits = true},
+        {"the same, other order", &t.pairs, all, .seed = 1, .same_bits = true},
+        {"the same, each row alone", &t.pairs, all, .alone = true, .same_bits = true},
+        {"budget of exactly the longest row", &t.pairs, longest, .seed = 0},
+        {"the same, other order", &t.pairs, longest, .seed = 2},
+        {"budget of two longest rows", &t.pairs, 2 * longest, .seed = 3},
+        {"all in one, head in slices of 17 rows", &t.pairs, all, .logits_bytes = slice},
+        {"longest row, head row by row", &t.pairs, longest, .logits_bytes = 1},
         {"pairs as two rows, all in one", &single, all_single, .seed = 0},
         {"pairs as two rows, small passes", &single, longest, .logits_bytes = slice, .seed = 4},
     };
     print_message("%u pairs, %u slots, the longest %u\n", ROWS, all, longest);
-    struct outcome want = run(policy, &placements[0], dlogp, origins);
+    struct outcome want = run(policy, &placements[0], t.dlogp, t.origins);
     for (size_t i = 0; i < sizeof placements / sizeof *placements; i++) {
-        struct outcome got = run(policy, &placements[i], dlogp, origins);
-        compare_logps(&placements[i], &want, &got, origins);
+        struct outcome got = run(policy, &placements[i], t.dlogp, t.origins);
+        compare_logps(&placements[i], &want, &got, t.origins);
         compare_gradients(&placements[i], policy->layout, &want, &got);
-        size_t bytes = policy->layout->elements * sizeof(float);
-        if (i == 0) assert_memory_equal(got.grad, want.grad, bytes);
+        if (i == 0) assert_memory_equal(got.grad, want.grad, t.bytes);
         outcome_finish(&got);
     }
     outcome_finish(&want);
-    mem_free(dlogp);
-    rows_finish(&pairs);
     rows_finish(&single);
+    subject_close(&t);
 }
 
 // Passes full to the last slot, with slots left over, and many that leave theirs to the next one.
 static void compare_memory(struct model_weights *policy)
 {
-    struct rows pairs;
-    make_pairs(&pairs, policy->layout->config.vocab);
-    uint32_t all, longest = count_slots(&pairs.set, &all);
-    uint32_t origins = (uint32_t)pairs.set.ids.count;
-    size_t bytes = policy->layout->elements * sizeof(float);
-    struct rng r = rng_begin(7, RNG_TEST);
-    float *dlogp = MEM_ARRAY(float, origins);
-    for (uint32_t i = 0; i < origins; i++)
-        dlogp[i] = (float)rng_normal(&r);
+    struct subject t;
+    subject_open(&t, policy->layout, 7);
     const uint64_t slice = (uint64_t)policy->layout->config.vocab * sizeof(float) * 50;
     const struct placement ways[] = {
-        {"shared, layers made again", &pairs, all, 0, .recompute = true},
-        {"shared, NaN before", &pairs, all + 333, slice, .seed = 1, .poison = true},
-        {"shared, NaN, made again", &pairs, longest, 0, .seed = 2, .recompute = 1, .poison = 1},
-        {"shared", &pairs, longest + 41, slice, .seed = 3},
+        {"shared, layers made again", &t.pairs, t.all, 0, .recompute = true},
+        {"shared, NaN before", &t.pairs, t.all + 333, slice, .seed = 1, .poison = true},
+        {"shared, NaN, made again", &t.pairs, t.longest, 0, .seed = 2, .recompute = 1, .poison = 1},
+        {"shared", &t.pairs, t.longest + 41, slice, .seed = 3},
     };
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         struct placement plain = ways[i];
         plain.apart = true;
         plain.recompute = plain.poison = false;
-        struct outcome want = run(policy, &plain, dlogp, origins);
-        struct outcome got = run(policy, &ways[i], dlogp, origins);
-        assert_memory_equal(got.logp, want.logp, origins * sizeof(float));
-        assert_memory_equal(got.grad, want.grad, bytes);
+        struct outcome want = run(policy, &plain, t.dlogp, t.origins);
+        struct outcome got = run(policy, &ways[i], t.dlogp, t.origins);
+        assert_memory_equal(got.logp, want.logp, t.origins * sizeof(float));
+        assert_memory_equal(got.grad, want.grad, t.bytes);
         outcome_finish(&want);
         outcome_finish(&got);
     }
-    mem_free(dlogp);
-    rows_finish(&pairs);
+    subject_close(&t);
 }
 
 // An array that lives too short shows where another is put in its place: in some plan.
 static void compare_plans(struct model_weights *policy)
 {
-    struct rows pairs;
-    make_pairs(&pairs, policy->layout->config.vocab);
-    uint32_t all, longest = count_slots(&pairs.set, &all);
-    uint32_t origins = (uint32_t)pairs.set.ids.count;
-    size_t bytes = policy->layout->elements * sizeof(float);
-    struct rng r = rng_begin(8, RNG_TEST);
-    float *dlogp = MEM_ARRAY(float, origins);
-    for (uint32_t i = 0; i < origins; i++)
-        dlogp[i] = (float)rng_normal(&r);
-    struct placement p = {"each in its place", &pairs, 2 * longest, .apart = true};
-    struct outcome want = run(policy, &p, dlogp, origins);
+    struct subject t;
+    subject_open(&t, policy->layout, 8);
+    struct placement p = {"each in its place", &t.pairs, 2 * t.longest, .apart = true};
+    struct outcome want = run(policy, &p, t.dlogp, t.origins);
     for (uint64_t seed = 1; seed <= 6; seed++) {
-        p = (struct placement){"shuffled",     &pairs,          2 * longest,
+        p = (struct placement){"shuffled",     &t.pairs,        2 * t.longest,
                                .poison = true, .shuffle = seed, .recompute = seed % 2};
-        struct outcome got = run(policy, &p, dlogp, origins);
-        if (memcmp(got.logp, want.logp, origins * sizeof(float)) != 0 ||
-            memcmp(got.grad, want.grad, bytes) != 0)
+        struct outcome got = run(policy, &p, t.dlogp, t.origins);
+        if (memcmp(got.logp, want.logp, t.origins * sizeof(float)) != 0 ||
+            memcmp(got.grad, want.grad, t.bytes) != 0)
             fail_msg("plan %u changes bits", (unsigned)seed);
         outcome_finish(&got);
     }
     outcome_finish(&want);
-    mem_free(dlogp);
-    rows_finish(&pairs);
+    subject_close(&t);
 }
 
 static void fixture_with(const char *path, void (*compare)(struct model_weights *policy))

@@ -6,7 +6,6 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "hf/safetensors.h"
 
@@ -107,19 +106,6 @@ static void batches_stay_apart(void **state)
     assert_true(distance(SCRATCH "/two", SCRATCH "/eight") < LIMIT);
 }
 
-static int begin(void **state)
-{
-    scratch_init(SCRATCH);
-    log_set_level(LOG_QUIET);
-    return device_open(state);
-}
-
-static int end(void **state)
-{
-    scratch_finish();
-    return device_close(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,5 +113,6 @@ int main(void)
         cmocka_unit_test(batches_stay_apart),
     };
     if (device_skip()) return device_skip();
-    return cmocka_run_group_tests(tests, begin, end);
+    device_scratch = SCRATCH;
+    return cmocka_run_group_tests(tests, device_begin, device_end);
 }

@@ -7,7 +7,6 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "base/log.h"
 #include "base/mem.h"
 
 #include <setjmp.h>
@@ -301,19 +300,6 @@ static void changed_settings_are_told(void **state)
     train_config_finish(&c);
 }
 
-static int begin(void **state)
-{
-    scratch_init(SCRATCH);
-    log_set_level(LOG_QUIET);
-    return device_open(state);
-}
-
-static int end(void **state)
-{
-    scratch_finish();
-    return device_close(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,5 +318,6 @@ int main(void)
         cmocka_unit_test(changed_settings_are_told),
     };
     if (device_skip()) return device_skip();
-    return cmocka_run_group_tests(tests, begin, end);
+    device_scratch = SCRATCH;
+    return cmocka_run_group_tests(tests, device_begin, device_end);
 }

@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "base/log.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -202,19 +201,6 @@ static void refused(void **state)
     assert_int_equal(go(CUT, MODEL, "false", "off", "true", 0), TRAIN_FINISHED);
 }
 
-static int begin(void **state)
-{
-    scratch_init(SCRATCH);
-    log_set_level(LOG_QUIET);
-    return device_open(state);
-}
-
-static int end(void **state)
-{
-    scratch_finish();
-    return device_close(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,5 +210,6 @@ int main(void)
         cmocka_unit_test(refused),
     };
     if (device_skip()) return device_skip();
-    return cmocka_run_group_tests(tests, begin, end);
+    device_scratch = SCRATCH;
+    return cmocka_run_group_tests(tests, device_begin, device_end);
 }

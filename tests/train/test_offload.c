@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/log.h"
 #include "base/mem.h"
 
 #include <setjmp.h>
@@ -120,19 +119,6 @@ static void plan_says_so(void **state)
     mem_free(log);
 }
 
-static int begin(void **state)
-{
-    scratch_init(SCRATCH);
-    log_set_level(LOG_QUIET);
-    return device_open(state);
-}
-
-static int end(void **state)
-{
-    scratch_finish();
-    return device_close(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,5 +127,6 @@ int main(void)
         cmocka_unit_test(plan_says_so),
     };
     if (device_skip()) return device_skip();
-    return cmocka_run_group_tests(tests, begin, end);
+    device_scratch = SCRATCH;
+    return cmocka_run_group_tests(tests, device_begin, device_end);
 }

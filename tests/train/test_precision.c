@@ -16,13 +16,14 @@
 // cmocka wants the headers above first.
 #include <cmocka.h>
 
-static void open_scaled(struct trial *t, const char *name, const char *keys, bool scaled)
+static void open_as(struct trial *t, const char *name, const char *keys, const char *ref,
+                    bool scaled)
 {
     cJSON *settings = json_parse(keys, strlen(keys), "settings");
     REQUIRE(settings);
     trial_open(t, device,
                &(struct trial_params){.name = name,
-                                      .ref = "-ref",
+                                      .ref = ref,
                                       .alpha = "0.6",
                                       .every = "2",
                                       .loss_scale = scaled,
@@ -30,9 +31,14 @@ static void open_scaled(struct trial *t, const char *name, const char *keys, boo
     cJSON_Delete(settings);
 }
 
+static void open_scaled(struct trial *t, const char *name, const char *keys, bool scaled)
+{
+    open_as(t, name, keys, "-ref", scaled);
+}
+
 static void open(struct trial *t, const char *name, const char *keys)
 {
-    open_scaled(t, name, keys, false);
+    open_as(t, name, keys, "-ref", false);
 }
 
 // Rounds weights to the nearest bf16, ties away from zero, as the upper halves of masters are.
@@ -81,25 +87,22 @@ static void passes_see_rounded_weights(void **state)
 }
 
 // Steps over a thousandth of a bf16's last digit add up in the masters: both policies and
-// references go the same way.
+// references go the same way. The reference begins as the model, so that it moves as little.
 static void small_steps_add_up(void **state)
 {
     (void)state;
-    static const struct {
-        const char *keys;
-        double most; // of the change, measured with room of two
-    } cases[] = {
-        {"{\"dtype\": \"bf16\", \"learning_rate\": 1e-6}", 0.2},
-        {"{\"dtype\": \"bf16\", \"learning_rate\": 1e-6, \"gradient_dtype\": \"bf16\"}", 0.2}};
+    static const char *const keys[] = {
+        "{\"dtype\": \"bf16\", \"learning_rate\": 1e-6}",
+        "{\"dtype\": \"bf16\", \"learning_rate\": 1e-6, \"gradient_dtype\": \"bf16\"}"};
     struct trial exact;
-    open(&exact, "tiny-gqa", "{\"learning_rate\": 1e-6}");
+    open_as(&exact, "tiny-gqa", "{\"learning_rate\": 1e-6}", NULL, false);
     float *start[] = {trial_values(&exact.policy), trial_values(&exact.ref)};
     for (int step = 1; step <= TRIAL_STEPS; step++)
         trial_step(&exact, step);
     float *want[] = {trial_values(&exact.policy), trial_values(&exact.ref)};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         struct trial t;
-        open(&t, "tiny-gqa", cases[i].keys);
+        open_as(&t, "tiny-gqa", keys[i], NULL, false);
         for (int step = 1; step <= TRIAL_STEPS; step++)
             trial_step(&t, step);
         float *got[] = {trial_values(&t.policy), trial_values(&t.ref)};
@@ -115,9 +118,11 @@ static void small_steps_add_up(void **state)
             off[k] = sqrt(apart / change);
             mem_free(got[k]);
         }
-        print_message("%s: policy off by %.3f of its change, reference by %.4f\n", cases[i].keys,
-                      off[0], off[1]);
-        assert_true(off[0] > 0 && off[0] < cases[i].most && off[1] < cases[i].most);
+        print_message("%s: policy off by %.3f of its change, reference by %.4f\n", keys[i], off[0],
+                      off[1]);
+        // AdamW's first steps are a learning rate each, whichever way a gradient points: one near 0
+        // that rounding turns is off by twice that. 0.18 was measured; 1 were steps that are lost.
+        assert_true(off[0] > 0 && off[0] < 0.36 && off[1] > 0 && off[1] < 0.36);
         trial_close(&t);
     }
     for (int k = 0; k < 2; k++)

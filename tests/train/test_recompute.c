@@ -213,19 +213,6 @@ static void choices(void **state)
     }
 }
 
-static int begin(void **state)
-{
-    scratch_init(SCRATCH);
-    log_set_level(LOG_QUIET);
-    return device_open(state);
-}
-
-static int end(void **state)
-{
-    scratch_finish();
-    return device_close(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -234,5 +221,6 @@ int main(void)
         cmocka_unit_test(choices),
     };
     if (device_skip()) return device_skip();
-    return cmocka_run_group_tests(tests, begin, end);
+    device_scratch = SCRATCH;
+    return cmocka_run_group_tests(tests, device_begin, device_end);
 }

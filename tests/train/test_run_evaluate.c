@@ -7,7 +7,6 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/system.h"
 
@@ -503,19 +502,6 @@ static void a_signal_cuts_an_evaluation_short(void **state)
     cJSON_Delete(last);
 }
 
-static int begin(void **state)
-{
-    scratch_init(SCRATCH);
-    log_set_level(LOG_QUIET);
-    return device_open(state);
-}
-
-static int end(void **state)
-{
-    scratch_finish();
-    return device_close(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -535,5 +521,6 @@ int main(void)
         cmocka_unit_test(a_signal_cuts_an_evaluation_short),
     };
     if (device_skip()) return device_skip();
-    return cmocka_run_group_tests(tests, begin, end);
+    device_scratch = SCRATCH;
+    return cmocka_run_group_tests(tests, device_begin, device_end);
 }

@@ -83,13 +83,6 @@ static void fill(struct check *c, struct coded_case *k, enum content content)
     }
 }
 
-static struct op_arena weights_of(struct check *c, const struct check_array *a)
-{
-    if (c->device_failed) return (struct op_arena){0};
-    return a->lower || a->type == OP_BF16 ? op_half_arena_of(a->arena, a->lower)
-                                          : op_arena_of(a->arena);
-}
-
 static struct op_arena codes_of(struct check *c, const struct check_array *a)
 {
     return c->device_failed ? (struct op_arena){0} : op_code_arena_of(a->arena);
@@ -116,8 +109,8 @@ static void arrays(struct check *c, const uint32_t *n, struct coded_case *k,
         for (uint64_t i = 0; i < k->decay->count; i++)
             k->decay->u32[i] = rng_u32(&c->rng);
     }
-    k->op = (struct op_adamw_8bit){.weight = weights_of(c, k->weight),
-                                   .grad = weights_of(c, k->grad),
+    k->op = (struct op_adamw_8bit){.weight = check_arena(c, k->weight),
+                                   .grad = check_arena(c, k->grad),
                                    .m = codes_of(c, k->m),
                                    .v = codes_of(c, k->v),
                                    .scales = k->scales->addr,

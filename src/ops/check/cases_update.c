@@ -8,13 +8,6 @@
 
 // Sizes begin with: elements, bytes of a span.
 
-static struct op_arena arena_of(struct check *c, const struct check_array *a)
-{
-    if (c->device_failed) return (struct op_arena){0};
-    return a->lower || a->type == OP_BF16 ? op_half_arena_of(a->arena, a->lower)
-                                          : op_arena_of(a->arena);
-}
-
 static void set(struct check_array *a, uint64_t i, float value)
 {
     a->f32[i] = value;
@@ -51,7 +44,7 @@ static void judge_norm(struct check *c, struct check_array *grad, float max_norm
     if (grad->type == OP_BF16) check_store_bf16(grad);
     struct check_array *results = step_results(c);
     struct check_array *partial = check_scratch(c, "partial", OP_GRAD_NORM_PARTIAL_BYTES);
-    struct op_grad_norm op = {arena_of(c, grad), results->addr, partial->addr, max_norm};
+    struct op_grad_norm op = {check_arena(c, grad), results->addr, partial->addr, max_norm};
     struct ref_grad_norm_f64 ref = {grad->f64, grad->count, (double)max_norm, 0, 0, 0};
     struct step_results got;
     if (c->judged) ref_grad_norm_f64(&ref);
@@ -121,7 +114,7 @@ static void grad_norm_scaled(struct check *c, const uint32_t *n)
     struct check_array *partial = check_scratch(c, "partial", OP_GRAD_NORM_PARTIAL_BYTES);
     struct ref_grad_norm_f64 ref = {grad->f64, grad->count, 0, 0, 0, 0};
     if (c->judged) ref_grad_norm_f64(&ref);
-    struct op_grad_norm op = {arena_of(c, grad), results->addr, partial->addr,
+    struct op_grad_norm op = {check_arena(c, grad), results->addr, partial->addr,
                               factor * (float)ref.norm / scale};
     check_run(c, record_op_grad_norm, &op);
     if (c->device_failed || !c->judged) return;
@@ -196,10 +189,10 @@ static void adamw_arrays(struct check *c, const uint32_t *n, struct adamw_case *
         for (uint64_t i = 0; i < k->decay->count; i++)
             k->decay->u32[i] = rng_u32(&c->rng);
     }
-    k->op = (struct op_adamw){.weight = arena_of(c, k->weight),
-                              .grad = arena_of(c, k->grad),
-                              .m = arena_of(c, k->m),
-                              .v = arena_of(c, k->v),
+    k->op = (struct op_adamw){.weight = check_arena(c, k->weight),
+                              .grad = check_arena(c, k->grad),
+                              .m = check_arena(c, k->m),
+                              .v = check_arena(c, k->v),
                               .step = k->step->addr,
                               .results = k->results->addr,
                               .decay = n[2] ? k->decay->addr : 0,
@@ -292,7 +285,7 @@ static void ref_update_arrays(struct check *c, const uint32_t *n, enum check_rol
     *policy = check_master_spans(c, "policy", CHECK_INPUT, n[0], n[1], 1);
     *results = step_results(c);
     (*results)->u32[3] = 41;
-    *op = (struct op_ref_update){arena_of(c, *ref), arena_of(c, *policy), (*results)->addr,
+    *op = (struct op_ref_update){check_arena(c, *ref), check_arena(c, *policy), (*results)->addr,
                                  (float)n[2] / 1000};
     check_cost(c, 3.0 * n[0], 12.0 * n[0]);
 }

@@ -226,6 +226,13 @@ struct check_array *check_master_spans(struct check *c, const char *name, enum c
     return a;
 }
 
+struct op_arena check_arena(const struct check *c, const struct check_array *a)
+{
+    if (c->device_failed) return (struct op_arena){0};
+    return a->lower || a->type == OP_BF16 ? op_half_arena_of(a->arena, a->lower)
+                                          : op_arena_of(a->arena);
+}
+
 static const uint8_t *initial_bytes(const struct check_array *a)
 {
     return a->f32 ? (const uint8_t *)a->f32 : (const uint8_t *)a->u32;

@@ -22,6 +22,7 @@
 #include "base/rng.h"
 #include "ops/check/check.h"
 #include "ops/type.h"
+#include "ops/update.h"
 #include "vk/sequence.h"
 
 #define CHECK_SIZES 8
@@ -138,6 +139,9 @@ struct check_array *check_master_spans(struct check *c, const char *name, enum c
                                        uint64_t count, uint64_t span_bytes, double std);
 struct check_array *check_gradient_spans(struct check *c, const char *name, enum check_role role,
                                          uint64_t count, uint64_t span_bytes, double std);
+
+// As the kernels of updates see such an array; zeroed if the device has failed.
+struct op_arena check_arena(const struct check *c, const struct check_array *a);
 
 // Cost of one run, for --perf.
 void check_cost(struct check *c, double flops, double bytes);
