@@ -1,5 +1,5 @@
-// Where a result has too few tiles to fill a device, the depth of a product is cut into slices whose
-// sums are added up in a fixed order.
+// Where a result has too few tiles to fill a device, the depth of a product is cut into slices
+// whose sums are added up in a fixed order.
 #include "ops/kernels.h"
 #include "ops/matmul.h"
 

@@ -1,4 +1,5 @@
-// Rows of random tokens for test_placement, which asks where a row stands and finds it again by origin.
+// Rows of random tokens for test_placement, which asks where a row stands and finds it again by
+// origin.
 #ifndef TEST_PLACED_ROWS_H
 #define TEST_PLACED_ROWS_H
 
