@@ -35,7 +35,8 @@ shared vec4 weights[TILE_OTHER * OWN_LINE]; // [other row][own row]; also exchan
 #define tile_row (local_index / 8u)
 #define tile_col (local_index % 8u)
 
-// tile[i][j] = sum over d of own row 4 row + i times other row 4 col + j
+// tile[i][j] = sum over d of own row 4 row + i times other row 4 col + j. Each STEP columns are summed
+// first: one sum over a wide head loses twice the digits.
 void dot_tile(out vec4 tile[4], rows_ref own, rows_ref others, other_rows o)
 {
     uint row = tile_row, col = tile_col, pair = 2 * (local_index % (STEP / 2));
@@ -58,13 +59,16 @@ void dot_tile(out vec4 tile[4], rows_ref own, rows_ref others, other_rows o)
             stage[STAGE_OTHER + (pair + 1) * OTHER_LINE + r / 4][r % 4] = x.y;
         }
         barrier();
+        vec4 part[4] = vec4[4](vec4(0), vec4(0), vec4(0), vec4(0));
         [[dont_unroll]] for (uint e = 0; e < STEP; e += UNROLL)
             [[unroll]] for (uint f = 0; f < UNROLL; f++) {
                 vec4 a = stage[(e + f) * OWN_LINE + row];
                 vec4 b = stage[STAGE_OTHER + (e + f) * OTHER_LINE + col];
                 [[unroll]] for (uint i = 0; i < 4; i++)
-                    tile[i] += a[i] * b;
+                    part[i] += a[i] * b;
             }
+        [[unroll]] for (uint i = 0; i < 4; i++)
+            tile[i] += part[i];
     }
 }
 
