@@ -56,9 +56,9 @@ void main()
                         bool attends = meet(r, col, others);
                         float p = exp2((s[n][i] * args.scale - statistics[col].x) * LOG2_E);
                         float x = p * (ds[n][i] - statistics[col].y);
-                        weights[r * WEIGHTS_LINE + col] = float16_t(attends ? p : 0);
+                        weights[r * WEIGHTS_LINE + col] = UNIT_FLOAT(attends ? p : 0);
                         weights[WEIGHTS_SIZE + r * WEIGHTS_LINE + col] =
-                            float16_t(attends ? x : 0);
+                            UNIT_FLOAT(attends ? x : 0);
                     }
                 }
             barrier();

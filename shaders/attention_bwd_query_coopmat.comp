@@ -34,7 +34,7 @@ void main()
     uvec2 own = own_rows[row];
     float delta = 0;
     for (uint d = 2 * lane_of_row; d < D; d += 2 * LANES)
-        delta += dot(vec2(f16vec2(row_pair(dout, own.x, own.y, d))), row_pair(o, own.x, own.y, d));
+        delta += dot(vec2(UNIT_VEC2(row_pair(dout, own.x, own.y, d))), row_pair(o, own.x, own.y, d));
     delta = sum_of_row(delta);
     if (lane_of_row == 0) {
         statistics[row] = vec2(args.lse.v[own.x * args.heads + own.y], delta);
@@ -61,7 +61,7 @@ void main()
                     if (col < TILE_OTHER) {
                         float p = exp2((s[n][i] * args.scale - statistics[r].x) * LOG2_E);
                         float x = p * (ds[n][i] - statistics[r].y);
-                        weights[r * WEIGHTS_LINE + col] = float16_t(meet(r, col, others) ? x : 0);
+                        weights[r * WEIGHTS_LINE + col] = UNIT_FLOAT(meet(r, col, others) ? x : 0);
                     }
                 }
             barrier();

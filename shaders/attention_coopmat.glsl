@@ -1,6 +1,6 @@
 // Attention on matrix units. A workgroup owns TILE_OWN rows (queries, or keys in the pass by key),
-// which lie in shared memory in fp16, and walks over the other side's rows, TILE_OTHER at a time.
-// Factors of all products are rounded to fp16, sums are fp32.
+// which lie in shared memory, and walks over the other side's rows, TILE_OTHER at a time. Factors of
+// all products are rounded to what the units take (units.glsl), sums are fp32.
 //
 // Matrices are M x N: the subgroups stand in ROW_GROUPS x COL_GROUPS, each with the rows of one matrix
 // and every COL_GROUPS'th matrix across, of the scores and of the sums. Which element of a matrix a
@@ -8,9 +8,7 @@
 #ifndef TRDPO_ATTENTION_COOPMAT_GLSL
 #define TRDPO_ATTENTION_COOPMAT_GLSL
 
-#extension GL_KHR_cooperative_matrix : require
-#extension GL_KHR_memory_scope_semantics : require
-#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+#include "units.glsl"
 
 layout(constant_id = 1) const uint D = 64; // head size, a multiple of N and K
 layout(constant_id = 2) const uint M = 16;
@@ -22,8 +20,8 @@ layout(constant_id = 7) const uint TILE_OTHER = 32; // a multiple of N and K
 
 #include "attention_rows.glsl"
 
-#define FACTOR_A coopmat<float16_t, gl_ScopeSubgroup, M, K, gl_MatrixUseA>
-#define FACTOR_B coopmat<float16_t, gl_ScopeSubgroup, K, N, gl_MatrixUseB>
+#define FACTOR_A coopmat<UNIT_FLOAT, gl_ScopeSubgroup, M, K, gl_MatrixUseA>
+#define FACTOR_B coopmat<UNIT_FLOAT, gl_ScopeSubgroup, K, N, gl_MatrixUseB>
 #define SUMS coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>
 #define ROWS_FIRST gl_CooperativeMatrixLayoutRowMajor
 #define COLUMNS_FIRST gl_CooperativeMatrixLayoutColumnMajor
@@ -37,11 +35,11 @@ const uint LANES = gl_WorkGroupSize.x / TILE_OWN;                   // that shar
 // apart. What stands where: OWN_ARRAYS of own rows, then OTHER_ARRAYS of the others.
 const uint LINE = D / 4 + 2, OWN_SIZE = TILE_OWN * LINE, OTHER_SIZE = TILE_OTHER * LINE;
 const uint OTHERS = OWN_ARRAYS * OWN_SIZE;
-shared f16vec4 tiles[OTHERS + OTHER_ARRAYS * OTHER_SIZE];
+shared UNIT_VEC4 tiles[OTHERS + OTHER_ARRAYS * OTHER_SIZE];
 
 // Weights of own rows and others, [own][other].
 const uint WEIGHTS_LINE = TILE_OTHER + 8, WEIGHTS_SIZE = TILE_OWN * WEIGHTS_LINE;
-shared float16_t weights[WEIGHT_ARRAYS * WEIGHTS_SIZE];
+shared UNIT_FLOAT weights[WEIGHT_ARRAYS * WEIGHTS_SIZE];
 
 // A number for each lane: what the lanes of a row exchange. Also finds out the elements' places.
 const uint EXCHANGED = gl_WorkGroupSize.x > M * N ? gl_WorkGroupSize.x : M * N;
@@ -64,9 +62,9 @@ SUMS find_places()
     return place;
 }
 
-f16vec4 row_halves(rows_ref rows, uint slot, uint head, uint quad)
+UNIT_VEC4 row_halves(rows_ref rows, uint slot, uint head, uint quad)
 {
-    return f16vec4(vec4(row_pair(rows, slot, head, 4 * quad), row_pair(rows, slot, head, 4 * quad + 2)));
+    return UNIT_VEC4(vec4(row_pair(rows, slot, head, 4 * quad), row_pair(rows, slot, head, 4 * quad + 2)));
 }
 
 void load_own(uint to, rows_ref rows)

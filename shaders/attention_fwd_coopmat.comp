@@ -71,7 +71,7 @@ void main()
                 float p = exp2(scores[row * SCORES_LINE + col] * factor - largest);
                 p = slot + col < end && in_ranges(ranges, slot + col) ? p : 0;
                 sum += p;
-                weights[row * WEIGHTS_LINE + col] = float16_t(p);
+                weights[row * WEIGHTS_LINE + col] = UNIT_FLOAT(p);
             }
             if (lane_of_row == 0)
                 factors[row] = rescale;

@@ -1,5 +1,5 @@
 // y[i, j] = sum over k of a(i, k) b(k, j) + bias[j] + add[i, j]. Assigns. For devices with matrix
-// units: factors are rounded to fp16, sums are fp32.
+// units: factors are rounded to what these take (units.glsl), sums are fp32.
 // Grid: (columns / TILE_COLS, rows / TILE_ROWS, slices of the depth). With several slices each
 // writes its own sum, without bias and add, to y[slice][i][j]; matmul_sum.comp adds them up.
 //
@@ -10,11 +10,9 @@
 // in matrices of M x N, and gives them out through a matrix of shared memory of its own.
 #version 460
 #include "common.glsl"
-#extension GL_KHR_cooperative_matrix : require
-#extension GL_KHR_memory_scope_semantics : require
-#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #include "matmul_bounds.glsl"
 #include "storage.glsl"
+#include "units.glsl"
 
 layout(constant_id = 1) const uint TILE_ROWS = 64; // multiples of PART_ROWS and PART_COLS
 layout(constant_id = 2) const uint TILE_COLS = 64;
@@ -44,8 +42,8 @@ const uint B_LOADS = TILE_COLS * DEPTH / 8 / gl_WorkGroupSize.x;
 // In vectors of four. The padding keeps neighbouring lines, which lie in different banks then, and
 // is as large as what a matrix unit reads at once: 16 bytes.
 const uint DEPTH_PITCH = DEPTH / 4 + 2;
-shared f16vec4 a_strip[TILE_ROWS * DEPTH_PITCH]; // [i][k] where A_BY_DEPTH, else [k][i]
-shared f16vec4 b_strip[TILE_COLS * DEPTH_PITCH]; // [j][k] where B_BY_DEPTH, else [k][j]
+shared UNIT_VEC4 a_strip[TILE_ROWS * DEPTH_PITCH]; // [i][k] where A_BY_DEPTH, else [k][i]
+shared UNIT_VEC4 b_strip[TILE_COLS * DEPTH_PITCH]; // [j][k] where B_BY_DEPTH, else [k][j]
 const uint OUT_PITCH = N / 4 + 1;
 shared vec4 out_matrix[PARTS * M * OUT_PITCH];
 
@@ -73,8 +71,8 @@ eight_floats load_eight_floats(f32 x, uint at, int valid, bool vectors)
     return e;
 }
 
-f16vec4 low_half(eight_floats e) { return f16vec4(e.low); }
-f16vec4 high_half(eight_floats e) { return f16vec4(e.high); }
+UNIT_VEC4 low_half(eight_floats e) { return UNIT_VEC4(e.low); }
+UNIT_VEC4 high_half(eight_floats e) { return UNIT_VEC4(e.high); }
 
 #ifdef WEIGHTS_BF16
 struct eight_halves {
@@ -94,13 +92,13 @@ eight_halves load_eight_halves(u16 x, uint at, int valid, bool vectors)
     return e;
 }
 
-f16vec4 low_half(eight_halves e)
+UNIT_VEC4 low_half(eight_halves e)
 {
-    return f16vec4(vec4(from_bf16x2(e.words.x), from_bf16x2(e.words.y)));
+    return UNIT_VEC4(vec4(from_bf16x2(e.words.x), from_bf16x2(e.words.y)));
 }
-f16vec4 high_half(eight_halves e)
+UNIT_VEC4 high_half(eight_halves e)
 {
-    return f16vec4(vec4(from_bf16x2(e.words.z), from_bf16x2(e.words.w)));
+    return UNIT_VEC4(vec4(from_bf16x2(e.words.z), from_bf16x2(e.words.w)));
 }
 #define EIGHT_WEIGHTS eight_halves
 #define load_eight_weights load_eight_halves
@@ -240,7 +238,7 @@ void main()
         }
         if (k > k_begin) {
             [[unroll]] for (uint d = 0; d < DEPTH; d += K) {
-                coopmat<float16_t, gl_ScopeSubgroup, M, K, gl_MatrixUseA> ak[ROW_STEPS];
+                coopmat<UNIT_FLOAT, gl_ScopeSubgroup, M, K, gl_MatrixUseA> ak[ROW_STEPS];
                 [[unroll]] for (uint i = 0; i < ROW_STEPS; i++) {
                     uint line = part_row + i * M;
                     if (A_BY_DEPTH)
@@ -252,7 +250,7 @@ void main()
                 }
                 [[unroll]] for (uint j = 0; j < COL_STEPS; j++) {
                     uint line = part_col + j * N;
-                    coopmat<float16_t, gl_ScopeSubgroup, K, N, gl_MatrixUseB> bk;
+                    coopmat<UNIT_FLOAT, gl_ScopeSubgroup, K, N, gl_MatrixUseB> bk;
                     if (B_BY_DEPTH)
                         coopMatLoad(bk, b_strip, line * b_pitch + d / 4u, b_pitch,
                                     gl_CooperativeMatrixLayoutColumnMajor);

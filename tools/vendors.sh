@@ -6,10 +6,11 @@
 #   tools/vendors.sh --tests [OPTION...]   builds and runs the tests on lavapipe; options are handed on
 #                                          to ctest (-R NAME, -LE long, ...)
 #
-# Both happen in a Debian 13 root file system with Mesa 26 from backports, in build/trixie: made by
-# debootstrap when it is not there, and kept. Mesa's no-op DRM shims stand in for the GPUs: the driver
-# and its compiler are the real ones, nothing runs. A kernel that does not compile fails, and so does
-# one that spills registers to memory, unless tools/vendors.spills lets it.
+# Both happen in a Debian 13 root file system with Mesa 26 from backports and the glslc of Debian 14,
+# which knows bf16 matrices. It is in build/trixie, made by debootstrap when it is not there, and kept.
+# Mesa's no-op DRM shims stand in for the GPUs: the driver and its compiler are the real ones, nothing
+# runs. A kernel that does not compile fails, and so does one that spills registers to memory, unless
+# tools/vendors.spills lets it.
 #
 #   VENDORS_ROOT=DIR     root file system (default: build/trixie)
 #   VENDORS_MIRROR=URL   Debian mirror (default: the one that this Debian system uses)
@@ -38,6 +39,7 @@ rootfs=${VENDORS_ROOT:-$root/build/trixie}
 build=build/vendors # in the root file system: /src/build/vendors
 table=$root/$build/vendors.txt
 packages_more="mesa-drm-shim clang"
+next=forky # Debian 14, of which glslc comes alone: it runs on Debian 13's libraries
 
 # Ends the script: nothing can be done here.
 cannot() {
@@ -46,9 +48,13 @@ cannot() {
   exit 0
 }
 
-make_rootfs() {
-  local mirror=${VENDORS_MIRROR:-$(apt_mirror)} log=$rootfs.log proxy=
+find_mirror() {
+  mirror=${VENDORS_MIRROR:-$(apt_mirror)}
   [ -n "$mirror" ] || cannot "no Debian mirror in this system's apt sources (VENDORS_MIRROR names one)"
+}
+
+make_rootfs() {
+  local log=$rootfs.log proxy=
   command -v debootstrap >/dev/null || apt_install debootstrap || cannot "no debootstrap to be had"
   # debootstrap does not read apt's settings.
   command -v apt-config >/dev/null && eval "$(apt-config shell proxy Acquire::http::Proxy)"
@@ -62,7 +68,6 @@ make_rootfs() {
   touch "$rootfs/.trdpo-rootfs"
   debootstrap --variant=minbase --include=ca-certificates trixie "$rootfs" "$mirror" >"$log" 2>&1 ||
     { tail -n 5 "$log" >&2; cannot "debootstrap failed ($log): no network, or no trixie on $mirror"; }
-  printf 'deb %s %s main\n' "$mirror" trixie "$mirror" trixie-backports >"$rootfs/etc/apt/sources.list"
 }
 
 # Nothing that is mounted here is seen elsewhere, and it is gone when the script ends.
@@ -73,6 +78,14 @@ mount_rootfs() {
   mount --rbind /dev "$rootfs/dev"
   mount --bind "$root" "$rootfs/src"
   [ ! -d "$root/../shared" ] || mount --bind "$root/../shared" "$rootfs/shared"
+}
+
+write_sources() {
+  printf 'deb %s %s main\n' "$mirror" trixie "$mirror" trixie-backports >"$rootfs/etc/apt/sources.list"
+  # Nothing comes from the next release unless asked for. A mirror that stands still has lists of it that
+  # have expired.
+  printf 'deb [check-valid-until=no] %s %s main\n' "$mirror" $next >>"$rootfs/etc/apt/sources.list"
+  printf 'Package: *\nPin: release n=%s\nPin-Priority: 50\n' $next >"$rootfs/etc/apt/preferences.d/$next"
 }
 
 inside() { chroot "$rootfs" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 "$@"; }
@@ -88,6 +101,8 @@ install_packages() {
     tail -n 5 "$log" >&2
     cannot "packages could not be installed in $rootfs ($log)"
   fi
+  inside "${apt[@]}" install -y --no-install-recommends -t $next glslc >>"$log" 2>&1 ||
+    cannot "the glslc of $next could not be installed in $rootfs ($log)"
 }
 
 compile_for() {
@@ -170,10 +185,17 @@ if [ -z "${VENDORS_INSIDE:-}" ]; then
 fi
 mkdir -p "$root/$build"
 ready=$rootfs/etc/trdpo-ready
-wanted="$packages_build $packages_run $packages_more"
-[ -e "$ready" ] || make_rootfs
-mount_rootfs
-[ "$(cat "$ready" 2>/dev/null)" = "$wanted" ] || { install_packages; echo "$wanted" >"$ready"; }
+wanted="$packages_build $packages_run $packages_more glslc/$next"
+if [ "$(cat "$ready" 2>/dev/null)" = "$wanted" ]; then
+  mount_rootfs
+else
+  find_mirror
+  [ -e "$ready" ] || make_rootfs
+  mount_rootfs
+  write_sources
+  install_packages
+  echo "$wanted" >"$ready"
+fi
 if [ "${1:-}" = --tests ]; then
   shift
   tests_leg "$@"

@@ -2,7 +2,7 @@
 //
 // Three tiers. The direct kernels keep whole rows in a lane's registers and hand the other side's
 // rows round by broadcasts (attention_direct.glsl); the shared ones work on tiles in shared memory
-// (attention_tiled.glsl); those of matrix units are for sequences that compute in fp16
+// (attention_tiled.glsl); those of matrix units are for sequences that compute in fp16 or bf16
 // (op_linear_use()), and round the factors of their products to that (attention_coopmat.glsl).
 #include "ops/attention.h"
 
@@ -94,8 +94,8 @@ static uint64_t coopmat_bytes(const struct attention_pass *p, const struct vk_ma
     return bytes + (uint64_t)(p->arrays_summed == 1 ? own : other) * 8;
 }
 
-// False if the sequence does not compute in fp16, the device has no matrices for it, or the head
-// size is none that they divide, or too large for the device's shared memory.
+// False if the sequence does not compute on matrix units, the device has none of the kind, or the
+// head size is none that they divide, or too large for the device's shared memory.
 static bool set_coopmat(struct attention_grid *g, struct vk_seq *s, const struct attention_pass *p)
 {
     // Rows that a workgroup owns and meets at a time, the best first.
@@ -104,9 +104,10 @@ static bool set_coopmat(struct attention_grid *g, struct vk_seq *s, const struct
     } tiles[] = {{64, 32}, {32, 32}, {32, 16}, {16, 32}, {16, 16}, {8, 16}, {8, 8}};
     const uint32_t subgroups = 4;
     const struct vk_caps *caps = vk_device_caps(vk_seq_device(s));
-    const struct vk_matrix_size *m = &caps->coopmat_fp16;
+    const struct vk_matrix_size *m =
+        op_units_matrix(vk_seq_device(s), (enum op_units)vk_seq_maths(s));
     uint32_t local = subgroups * caps->subgroup_size;
-    if (vk_seq_maths(s) != OP_UNITS_FP16 || !(caps->tiers & VK_TIER_COOPMAT)) return false;
+    if (!m) return false;
     if (p->head_dim % m->n || p->head_dim % m->k || p->head_dim % 4) return false;
     if (local > caps->max_workgroup_invocations) return false;
     for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
@@ -170,9 +171,12 @@ static void dispatch_tiles(struct vk_seq *s, struct attention_grid *g, enum op_k
 #define DISPATCH_TILES(s, g, stem, ...)                                                            \
     do {                                                                                           \
         struct stem##_args args = {__VA_ARGS__};                                                   \
-        enum op_kernel kernel = (g)->tier == VK_TIER_COOPMAT  ? KERNEL_##stem##_coopmat            \
-                                : (g)->tier == VK_TIER_SHARED ? KERNEL_##stem##_shared             \
-                                                              : KERNEL_##stem##_direct;            \
+        bool bf16 = vk_seq_maths(s) == OP_UNITS_BF16;                                              \
+        enum op_kernel kernel =                                                                    \
+            (g)->tier == VK_TIER_COOPMAT                                                           \
+                ? (bf16 ? KERNEL_##stem##_coopmat_bf16 : KERNEL_##stem##_coopmat)                  \
+            : (g)->tier == VK_TIER_SHARED ? KERNEL_##stem##_shared                                 \
+                                          : KERNEL_##stem##_direct;                                \
         dispatch_tiles(s, g, kernel, &args, sizeof args, &args.first);                             \
     } while (0)
 

@@ -43,13 +43,23 @@ enum vk_tier op_linear_tier(const struct vk_device *device)
                                                                         : VK_TIER_SHARED;
 }
 
+const struct vk_matrix_size *op_units_matrix(const struct vk_device *device, enum op_units units)
+{
+    const struct vk_caps *caps = vk_device_caps(device);
+    const struct vk_matrix_size *m = units == OP_UNITS_FP16   ? &caps->coopmat_fp16
+                                     : units == OP_UNITS_BF16 ? &caps->coopmat_bf16
+                                                              : NULL;
+    return m && m->m ? m : NULL;
+}
+
 enum op_units op_linear_best_units(const struct vk_device *device)
 {
     const struct vk_caps *caps = vk_device_caps(device);
     enum vk_tier named = named_tier(caps);
-    if (!(caps->tiers & VK_TIER_COOPMAT)) return OP_UNITS_FP32;
-    if (named) return named == VK_TIER_COOPMAT ? OP_UNITS_FP16 : OP_UNITS_FP32;
-    return caps->kind == VK_KIND_CPU ? OP_UNITS_FP32 : OP_UNITS_FP16;
+    if (named ? named != VK_TIER_COOPMAT : caps->kind == VK_KIND_CPU) return OP_UNITS_FP32;
+    return op_units_matrix(device, OP_UNITS_BF16)   ? OP_UNITS_BF16
+           : op_units_matrix(device, OP_UNITS_FP16) ? OP_UNITS_FP16
+                                                    : OP_UNITS_FP32;
 }
 
 double matmul_bytes(const struct matmul *p)
@@ -120,8 +130,7 @@ void matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier t
 void matmul_record(struct vk_seq *s, const struct matmul *p)
 {
     const struct vk_device *device = vk_seq_device(s);
-    bool units =
-        vk_seq_maths(s) == OP_UNITS_FP16 && (vk_device_caps(device)->tiers & VK_TIER_COOPMAT) != 0;
+    bool units = op_units_matrix(device, (enum op_units)vk_seq_maths(s));
     matmul_record_tier(s, p, units ? VK_TIER_COOPMAT : op_linear_tier(device));
 }
 

@@ -52,7 +52,9 @@ uint64_t op_linear_scratch_bytes(const struct vk_device *device,
 enum op_units {
     OP_UNITS_FP32, // the device's ordinary maths
     OP_UNITS_FP16, // matrix units: factors are rounded to fp16
+    OP_UNITS_BF16, // the same with bf16, which has the range of fp32
 };
+#define OP_UNITS_COUNT 3
 
 // How the products recorded from here on are computed; without it, in fp32 and with no scratch.
 // Units that the device is without mean fp32.
@@ -63,9 +65,13 @@ struct op_linear_setup {
 };
 void op_linear_use(struct vk_seq *s, const struct op_linear_setup *setup);
 
-// The units that mixed precision is fastest with on this device: OP_UNITS_FP32 where it has no
-// matrix units, or only those of a CPU device, which are slow. TRDPO_TIER=coopmat chooses what
-// matrix units there are, and its other values none.
+// The sizes of matrices that the device has kernels for in these units; NULL where it has none.
+const struct vk_matrix_size *op_units_matrix(const struct vk_device *device, enum op_units units);
+
+// The units that mixed precision is best computed with on this device: those of bf16 before those
+// of fp16, whose small range wants a loss scale; OP_UNITS_FP32 where it has no matrix units, or
+// only those of a CPU device, which are slow. TRDPO_TIER=coopmat chooses what matrix units there
+// are, and its other values none.
 enum op_units op_linear_best_units(const struct vk_device *device);
 
 // The tier that a device runs these with in fp32: the best it supports, or the one named in the

@@ -1,5 +1,5 @@
-// Products on matrix units: factors rounded to fp16, sums in fp32. The tile and its share for each
-// subgroup follow the device's matrices and subgroups and the product's shape.
+// Products on matrix units: factors rounded to fp16 or bf16, sums in fp32. The tile and its share
+// for each subgroup follow the device's matrices and subgroups and the product's shape.
 #include "ops/kernels.h"
 #include "ops/matmul.h"
 
@@ -11,9 +11,9 @@ struct tile {
     uint32_t part_rows, part_cols;
 };
 
-static uint32_t shared_bytes(const struct vk_caps *caps, const struct tile *t, uint32_t lanes)
+static uint32_t shared_bytes(const struct vk_caps *caps, const struct vk_matrix_size *m,
+                             const struct tile *t, uint32_t lanes)
 {
-    const struct vk_matrix_size *m = &caps->coopmat_fp16;
     uint32_t strips = 2 * (t->rows + t->cols) * (MATMUL_COOPMAT_DEPTH + 8);
     return strips + 4 * (lanes / caps->subgroup_size) * m->m * (m->n + 4);
 }
@@ -22,7 +22,8 @@ static uint32_t shared_bytes(const struct vk_caps *caps, const struct tile *t, u
 // or more where sums would take more than a quarter of a lane's registers; a lane copies at least
 // eight elements of a strip. On CPU devices as many as can be, since their compiler takes seconds
 // for each matrix that a subgroup has.
-static uint32_t lanes_for(const struct vk_caps *caps, const struct tile *t)
+static uint32_t lanes_for(const struct vk_caps *caps, const struct vk_matrix_size *m,
+                          const struct tile *t)
 {
     uint32_t lanes = 4 * caps->subgroup_size, most = t->rows * MATMUL_COOPMAT_DEPTH / 8;
     uint32_t sums = caps->kind == VK_KIND_CPU ? 8 : caps->lane_registers / 4;
@@ -30,17 +31,16 @@ static uint32_t lanes_for(const struct vk_caps *caps, const struct tile *t)
         lanes *= 2;
     while (lanes > caps->subgroup_size &&
            (lanes > most || lanes > caps->max_workgroup_invocations ||
-            shared_bytes(caps, t, lanes) > caps->max_shared_bytes))
+            shared_bytes(caps, m, t, lanes) > caps->max_shared_bytes))
         lanes /= 2;
     return lanes;
 }
 
 // Shares a tile out to its subgroups in the squarest parts. False if the device's matrices or
 // subgroups do not fit into it.
-static bool share_out(const struct vk_caps *caps, struct tile *t)
+static bool share_out(const struct vk_caps *caps, const struct vk_matrix_size *m, struct tile *t)
 {
-    const struct vk_matrix_size *m = &caps->coopmat_fp16;
-    t->lanes = lanes_for(caps, t);
+    t->lanes = lanes_for(caps, m, t);
     uint32_t subgroups = t->lanes / caps->subgroup_size, least = 0;
     for (uint32_t across = 1; across <= subgroups; across *= 2) {
         uint32_t down = subgroups / across;
@@ -52,7 +52,7 @@ static bool share_out(const struct vk_caps *caps, struct tile *t)
         t->part_cols = cols;
     }
     return least && t->lanes <= caps->max_workgroup_invocations &&
-           shared_bytes(caps, t, t->lanes) <= caps->max_shared_bytes;
+           shared_bytes(caps, m, t, t->lanes) <= caps->max_shared_bytes;
 }
 
 static uint64_t tiles_of(const struct tile *t, uint32_t rows, uint32_t cols)
@@ -62,19 +62,20 @@ static uint64_t tiles_of(const struct tile *t, uint32_t rows, uint32_t cols)
 
 // The large tile where there are enough of it, else the middling one; the small one where the
 // result fills no more. False if the device can run none.
-static bool choose(const struct vk_device *device, uint32_t rows, uint32_t cols, struct tile *tile)
+static bool choose(const struct vk_device *device, const struct vk_matrix_size *m, uint32_t rows,
+                   uint32_t cols, struct tile *tile)
 {
     static const struct tile tiles[] = {
         {.rows = 128, .cols = 128}, {.rows = 64, .cols = 64}, {.rows = 32, .cols = 32}};
     const struct vk_caps *caps = vk_device_caps(device);
     const size_t last = sizeof tiles / sizeof *tiles - 1;
-    if (!(caps->tiers & VK_TIER_COOPMAT)) return false;
+    if (!m) return false;
     for (size_t i = 0; i <= last; i++) {
         const struct tile *t = &tiles[i];
         if (i < last && (rows <= t->rows / 2 || cols <= t->cols / 2)) continue;
         if (i == 0 && tiles_of(t, rows, cols) < MATMUL_TILES_ENOUGH) continue;
         *tile = *t;
-        if (share_out(caps, tile)) return true;
+        if (share_out(caps, m, tile)) return true;
     }
     return false;
 }
@@ -82,9 +83,15 @@ static bool choose(const struct vk_device *device, uint32_t rows, uint32_t cols,
 uint64_t matmul_coopmat_scratch(const struct vk_device *device, uint32_t rows, uint32_t cols,
                                 uint32_t depth)
 {
-    struct tile tile;
-    if (!choose(device, rows, cols, &tile)) return 0;
-    return matmul_slices_scratch(tiles_of(&tile, rows, cols), rows, cols, depth);
+    uint64_t most = 0;
+    for (int units = 0; units < OP_UNITS_COUNT; units++) {
+        struct tile tile;
+        if (!choose(device, op_units_matrix(device, (enum op_units)units), rows, cols, &tile))
+            continue;
+        uint64_t bytes = matmul_slices_scratch(tiles_of(&tile, rows, cols), rows, cols, depth);
+        if (bytes > most) most = bytes;
+    }
+    return most;
 }
 
 // Whether all lines of an operand begin where a load of eight elements may.
@@ -107,9 +114,10 @@ static uint32_t form_of(const struct matmul *p)
 bool matmul_coopmat(struct vk_seq *s, const struct matmul *p)
 {
     struct vk_device *device = vk_seq_device(s);
+    enum op_units units = (enum op_units)vk_seq_maths(s);
+    const struct vk_matrix_size *m = op_units_matrix(device, units);
     struct tile tile;
-    if (!choose(device, p->rows, p->cols, &tile)) return false;
-    const struct vk_matrix_size *m = &vk_device_caps(device)->coopmat_fp16;
+    if (!choose(device, m, p->rows, p->cols, &tile)) return false;
     struct matmul_slices cut =
         matmul_slice(s, p, tiles_of(&tile, p->rows, p->cols), MATMUL_COOPMAT_DEPTH);
     const struct matmul *product = &cut.product;
@@ -126,8 +134,11 @@ bool matmul_coopmat(struct vk_seq *s, const struct matmul *p)
     launch.spec[6] = m->k;
     launch.spec[7] = form_of(product);
     vk_cost(s, 2.0 * p->rows * p->cols * p->depth, matmul_bytes(p));
-    DISPATCH_ID(s, KERNEL_BY_TYPES(matmul_coopmat, product->b_type, product->y_type), matmul,
-                launch, MATMUL_ARGS(product), .slice = cut.depth);
+    enum op_kernel kernel =
+        units == OP_UNITS_BF16
+            ? KERNEL_BY_TYPES(matmul_coopmat_bf16, product->b_type, product->y_type)
+            : KERNEL_BY_TYPES(matmul_coopmat, product->b_type, product->y_type);
+    DISPATCH_ID(s, kernel, matmul, launch, MATMUL_ARGS(product), .slice = cut.depth);
     matmul_sum_slices(s, p, &cut);
     return true;
 }

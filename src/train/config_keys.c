@@ -100,7 +100,7 @@ const struct train_key train_keys[] = {
     CHOICE(decay_type, "cosine", CURVES, "warmup_stable_decay: course of the decay", TRL),
     NUMBER(min_lr_ratio, "0", 0, 1, "warmup_stable_decay: lowest rate as a share of learning_rate", TRL),
     NUMBER(num_cycles, "0.5", 0, 1e6, "cosine schedules: waves; 0.5 goes down once", TRL),
-    CHOICE(dtype, "auto", DTYPES, "weights in memory: bf16 that forward and backward read, with the rest of an fp32 kept apart for the optimiser, or fp32; fp16: the same, and products on fp16 matrix units, which bf16 takes too where they are fast; auto: bf16 where they are", TRL),
+    CHOICE(dtype, "auto", DTYPES, "fp32; bf16: forward and backward read weights in bf16, the rest of an fp32 is kept apart for the optimiser, and products run on matrix units where those are fast (of bf16, else of fp16); fp16: the same, on those of fp16 in any case; auto: bf16 where they are fast, else fp32", TRL),
     CHOICE(gradient_dtype, "fp32", "fp32|bf16", "gradient in memory; bf16 goes with dtype: bf16 or fp16", OURS),
     FLAG(bf16, "false", "TRL's name for dtype: bf16", TRL),
     FLAG(fp16, "false", "TRL's name for dtype: fp16", TRL),

@@ -2,11 +2,6 @@
 
 #include "base/error.h"
 
-static bool has_fp16_units(const struct vk_caps *caps)
-{
-    return caps->tiers & VK_TIER_COOPMAT;
-}
-
 static enum train_dtype settle(const struct train_config *c, const struct vk_device *device)
 {
     if (c->dtype != TRAIN_DTYPE_AUTO) return (enum train_dtype)c->dtype;
@@ -26,7 +21,7 @@ bool train_precision_choose(const struct train_config *c, const struct vk_device
             "dtype needs a device with 16-bit storage, which %s lacks: set dtype: fp32, "
             "or choose another --device",
             caps->name);
-    if (dtype == TRAIN_DTYPE_FP16 && !has_fp16_units(caps))
+    if (dtype == TRAIN_DTYPE_FP16 && !op_units_matrix(device, OP_UNITS_FP16))
         return err_user(
             "dtype: fp16 computes on fp16 matrix units, which %s lacks, or this build has "
             "no kernels for (trdpo-vk devices): set dtype: bf16, or choose another "
@@ -47,6 +42,8 @@ void train_precision_text(const struct train_precision *p, struct str *out)
     }
     str_appendf(out, "weights bf16 with fp32 masters, gradient %s",
                 p->gradient == MODEL_F32 ? "fp32" : "bf16");
-    if (p->units == OP_UNITS_FP16)
-        str_append(out, ", products on fp16 matrix units with a loss scale");
+    if (p->units != OP_UNITS_FP32)
+        str_appendf(out, ", products on %s matrix units%s",
+                    p->units == OP_UNITS_BF16 ? "bf16" : "fp16",
+                    p->loss_scale ? " with a loss scale" : "");
 }

@@ -14,12 +14,13 @@ struct train_precision {
 };
 
 // Settles dtype and gradient_dtype for a device. auto is bf16 where that has matrix units to
-// compute with, else fp32. bf16 computes on fp16 matrix units where the device has any that are
-// worth it; fp16 asks for them. err_user if it cannot do what they ask for.
+// compute with, else fp32. bf16 computes on the matrix units of bf16, or else of fp16, where the
+// device has any that are worth it; fp16 asks for those of fp16. err_user if it cannot do what they
+// ask for.
 bool train_precision_choose(const struct train_config *c, const struct vk_device *device,
                             struct train_precision *out);
 
-// "weights bf16 with fp32 masters, gradient fp32, products on fp16 matrix units": for the plan.
+// "weights bf16 with fp32 masters, gradient fp32, products on bf16 matrix units": for the plan.
 void train_precision_text(const struct train_precision *p, struct str *out);
 
 #endif

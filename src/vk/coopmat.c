@@ -10,6 +10,14 @@
 
 // Not in every header that has cooperative matrices.
 #define COMPONENT_BF16 ((VkComponentTypeKHR)1000141000)
+#define STRUCTURE_BFLOAT16_FEATURES ((VkStructureType)1000141000)
+#define EXTENSION_BFLOAT16 "VK_KHR_shader_bfloat16"
+
+#ifdef TRDPO_GLSLC_BFLOAT16
+static const bool has_bf16_kernels = true;
+#else
+static const bool has_bf16_kernels = false;
+#endif
 
 static int log2_of(uint32_t value)
 {
@@ -65,11 +73,13 @@ void vk_coopmat_query(VkInstance instance, VkPhysicalDevice handle, struct vk_ca
         .pNext = &has12};
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
                                           .pNext = &has};
+    struct vk_bfloat16_features bfloat16 = {.sType = STRUCTURE_BFLOAT16_FEATURES};
     uint32_t count = 0;
     // The compiler of Mesa 26's CPU device crashes on matrices in subgroups of 16: it has them in
     // those of 8 (LP_NATIVE_VECTOR_WIDTH=256).
     if (caps->kind == VK_KIND_CPU && caps->subgroup_size > 8) return;
     if (!get || !caps->coopmat || !caps->fp16 || caps->api_version < VK_API_VERSION_1_3) return;
+    if (caps->bf16) has12.pNext = &bfloat16;
     vkGetPhysicalDeviceFeatures2(handle, &features);
     if (!has.cooperativeMatrix || !has12.vulkanMemoryModel || !has12.vulkanMemoryModelDeviceScope)
         return;
@@ -80,22 +90,32 @@ void vk_coopmat_query(VkInstance instance, VkPhysicalDevice handle, struct vk_ca
     VkResult r = get(handle, &count, list);
     if (r == VK_SUCCESS || r == VK_INCOMPLETE) {
         caps->coopmat_fp16 = choose(list, count, VK_COMPONENT_TYPE_FLOAT16_KHR);
-        if (caps->bf16) caps->coopmat_bf16 = choose(list, count, COMPONENT_BF16);
+        if (has_bf16_kernels && bfloat16.type && bfloat16.cooperative_matrix)
+            caps->coopmat_bf16 = choose(list, count, COMPONENT_BF16);
     }
-    if (caps->coopmat_fp16.m) caps->tiers |= VK_TIER_COOPMAT;
+    if (caps->coopmat_fp16.m || caps->coopmat_bf16.m) caps->tiers |= VK_TIER_COOPMAT;
     mem_free(list);
 }
 
-const char *vk_coopmat_enable(const struct vk_caps *caps, struct vk_coopmat_features *features,
-                              void **next)
+uint32_t vk_coopmat_enable(const struct vk_caps *caps, struct vk_coopmat_features *features,
+                           void **next, const char *names[VK_COOPMAT_EXTENSIONS])
 {
-    if (!(caps->tiers & VK_TIER_COOPMAT)) return NULL;
+    uint32_t count = 0;
+    if (!(caps->tiers & VK_TIER_COOPMAT)) return 0;
     features->coopmat = (VkPhysicalDeviceCooperativeMatrixFeaturesKHR){
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR,
         .pNext = *next,
         .cooperativeMatrix = VK_TRUE};
     *next = &features->coopmat;
-    return VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME;
+    names[count++] = VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME;
+    if (!caps->coopmat_bf16.m) return count;
+    features->bfloat16 = (struct vk_bfloat16_features){.sType = STRUCTURE_BFLOAT16_FEATURES,
+                                                       .pNext = *next,
+                                                       .type = VK_TRUE,
+                                                       .cooperative_matrix = VK_TRUE};
+    *next = &features->bfloat16;
+    names[count++] = EXTENSION_BFLOAT16;
+    return count;
 }
 
 #else
@@ -107,13 +127,14 @@ void vk_coopmat_query(VkInstance instance, VkPhysicalDevice handle, struct vk_ca
     (void)caps;
 }
 
-const char *vk_coopmat_enable(const struct vk_caps *caps, struct vk_coopmat_features *features,
-                              void **next)
+uint32_t vk_coopmat_enable(const struct vk_caps *caps, struct vk_coopmat_features *features,
+                           void **next, const char *names[VK_COOPMAT_EXTENSIONS])
 {
     (void)caps;
     (void)features;
     (void)next;
-    return NULL;
+    (void)names;
+    return 0;
 }
 
 #endif

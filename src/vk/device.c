@@ -132,8 +132,7 @@ static VkResult create_logical(struct vk_device *d, const char **extensions,
         .pipelineExecutableInfo = VK_TRUE};
     void *next = d->statistics ? &statistics : NULL;
     struct vk_coopmat_features coopmat;
-    const char *coopmat_extension = vk_coopmat_enable(&d->caps, &coopmat, &next);
-    if (coopmat_extension) extensions[extension_count++] = coopmat_extension;
+    extension_count += vk_coopmat_enable(&d->caps, &coopmat, &next, extensions + extension_count);
     VkPhysicalDeviceVulkan13Features want13 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
         .pNext = next,
@@ -183,7 +182,7 @@ static VkResult create_logical(struct vk_device *d, const char **extensions,
 static bool open_logical(struct vk_device *d)
 {
     uint32_t count = 0, wanted = 0;
-    const char *extensions[4]; // the last for create_logical()
+    const char *extensions[3 + VK_COOPMAT_EXTENSIONS]; // the last ones for create_logical()
     VkExtensionProperties *found = NULL;
     if (vkEnumerateDeviceExtensionProperties(d->physical, NULL, &count, NULL) == VK_SUCCESS) {
         found = MEM_ARRAY(VkExtensionProperties, count + 1);

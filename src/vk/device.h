@@ -40,8 +40,8 @@ struct vk_caps {
     bool fp16, bf16, int64, coopmat, coopmat2; // probed features (storage and arithmetic)
     bool storage16;                            // 16-bit values in buffers
     bool subgroup_ballot;                      // subgroupBroadcast and the like
-    // By the type of the factors. Known only where the build has kernels for such matrices, which
-    // come with VK_TIER_COOPMAT (fp16).
+    // By the type of the factors; zero where the device multiplies none, or the build has no
+    // kernels for them. VK_TIER_COOPMAT is there where one of them is.
     struct vk_matrix_size coopmat_fp16, coopmat_bf16;
     uint32_t tiers;      // enum vk_tier bits
     const char *missing; // first required feature that is missing, NULL if usable

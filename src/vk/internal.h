@@ -49,17 +49,25 @@ bool vk_physical_list(VkInstance instance, struct vk_physical **list, size_t *co
 // Fills in what a device's matrix units can do, and their tier. After the rest of caps.
 void vk_coopmat_query(VkInstance instance, VkPhysicalDevice handle, struct vk_caps *caps);
 
-// Features to enable for them: puts them in front of the chain at *next and returns the extension's
-// name; NULL where the device is without their tier. `features` must live until the device is made.
+// VkPhysicalDeviceShaderBfloat16FeaturesKHR, which not every header has.
+struct vk_bfloat16_features {
+    VkStructureType sType;
+    void *pNext;
+    VkBool32 type, dot_product, cooperative_matrix;
+};
+
+// Features to enable for them: puts them in front of the chain at *next and the names of their
+// extensions into `names`; returns how many, 0 where the device is without their tier. `features`
+// must live until the device is made.
+#define VK_COOPMAT_EXTENSIONS 2
 struct vk_coopmat_features {
 #ifdef VK_KHR_cooperative_matrix
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR coopmat;
-#else
-    int none;
 #endif
+    struct vk_bfloat16_features bfloat16;
 };
-const char *vk_coopmat_enable(const struct vk_caps *caps, struct vk_coopmat_features *features,
-                              void **next);
+uint32_t vk_coopmat_enable(const struct vk_caps *caps, struct vk_coopmat_features *features,
+                           void **next, const char *names[VK_COOPMAT_EXTENSIONS]);
 
 // ---- memory.c ----
 

@@ -52,7 +52,9 @@ static bool launched(const struct vk_device *device, const char *name)
         if (strncmp(op_kernels[i].name, name, n) == 0 &&
             strcmp(op_kernels[i].name + n, "_cpu") == 0)
             return false;
-    if (strstr(name, "coopmat")) return (vk_device_caps(device)->tiers & VK_TIER_COOPMAT) != 0;
+    if (strstr(name, "coopmat"))
+        return op_units_matrix(device,
+                               strstr(name, "coopmat_bf16") ? OP_UNITS_BF16 : OP_UNITS_FP16);
     if (strstr(name, "attention_")) return (strstr(name, "_direct") != NULL) == direct;
     return true;
 }

@@ -28,11 +28,15 @@ static void listed(void **state)
         assert_true(c->tiers & VK_TIER_DIRECT);
         if (c->kind == VK_KIND_CPU) assert_true(c->host_visible);
         // Matrix units and their tier come together.
-        const struct vk_matrix_size *m = &c->coopmat_fp16;
-        assert_int_equal((c->tiers & VK_TIER_COOPMAT) != 0, m->m != 0);
-        if (!m->m) continue;
-        assert_true(c->coopmat && c->fp16);
-        assert_true(m->m >= 8 && m->m <= 32 && m->n >= 8 && m->n <= 32 && m->k >= 8 && m->k <= 32);
+        const struct vk_matrix_size *sizes[] = {&c->coopmat_fp16, &c->coopmat_bf16};
+        assert_int_equal((c->tiers & VK_TIER_COOPMAT) != 0, sizes[0]->m || sizes[1]->m);
+        for (size_t k = 0; k < 2; k++) {
+            const struct vk_matrix_size *m = sizes[k];
+            if (!m->m) continue;
+            assert_true(c->coopmat && c->fp16 && (k == 0 || c->bf16));
+            assert_true(m->m >= 8 && m->m <= 32 && m->n >= 8 && m->n <= 32);
+            assert_true(m->k >= 8 && m->k <= 32);
+        }
     }
     mem_free(list);
 }

@@ -169,7 +169,7 @@ static void record_kernel(struct vk_seq *s, void *ctx)
     vk_dispatch(s, kernel, groups(1), nothing, kernel->push_bytes);
 }
 
-// GLSL extensions that kernels need; NULL: none.
+// Matrix units that kernels need, by the GLSL extension that they are written in.
 static const char *const needs[KERNEL_COUNT] = {
 #define KERNEL(name, file, args, options)
 #define KERNEL_OPTIONAL(name, file, args, options, extension) [KERNEL_##name] = extension,
@@ -180,9 +180,9 @@ static const char *const needs[KERNEL_COUNT] = {
 
 static bool can_have(const struct vk_device *device, size_t kernel)
 {
-    bool matrices = needs[kernel] && strcmp(needs[kernel], "GL_KHR_cooperative_matrix") == 0;
-    if (matrices) return (vk_device_caps(device)->tiers & VK_TIER_COOPMAT) != 0;
-    return op_kernels[kernel].code != NULL;
+    if (!needs[kernel]) return true;
+    bool bf16 = strcmp(needs[kernel], "GL_EXT_bfloat16") == 0;
+    return op_units_matrix(device, bf16 ? OP_UNITS_BF16 : OP_UNITS_FP16) != NULL;
 }
 
 // The kernels that no case launched: those of another tier, or of another kind of device.

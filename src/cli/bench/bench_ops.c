@@ -82,6 +82,13 @@ vk_addr bench_numbers(struct vk_arena *arena, uint64_t count, bool *ok)
     return numbers_of(arena, count, OP_F32, ok);
 }
 
+// What products are computed in.
+static const char *dtype_of(enum op_units units)
+{
+    static const char *const names[OP_UNITS_COUNT] = {"f32", "f16", "bf16"};
+    return names[units];
+}
+
 // ---- products ----
 
 enum orientation { FORWARD, BACKWARD_INPUT, BACKWARD_WEIGHT };
@@ -155,7 +162,7 @@ static bool time_product(const struct bench *b, enum orientation which, enum op_
     if (ok)
         b->report(b->ctx, &(struct bench_result){.name = names[which],
                                                  .shape = {m, n, k},
-                                                 .dtype = units ? "f16" : "f32",
+                                                 .dtype = dtype_of(units),
                                                  .tier = units ? "coopmat" : bench_tier(b),
                                                  .seconds = seconds,
                                                  .gflops = 2e-9 * m * n * k / seconds});
@@ -170,12 +177,11 @@ bool bench_matmul(const struct bench *b)
     const uint32_t(*shapes)[3] = b->shape ? (const uint32_t(*)[3])b->shape : own;
     size_t count = b->shape ? 1 : sizeof own / sizeof *own;
     // In fp32, then on the matrix units that mixed precision would use.
-    enum op_units best = op_linear_best_units(b->device);
-    for (int units = OP_UNITS_FP32; units <= (int)best; units++)
+    enum op_units units[] = {OP_UNITS_FP32, op_linear_best_units(b->device)};
+    for (int turn = 0; turn < (units[1] ? 2 : 1); turn++)
         for (size_t i = 0; i < count; i++)
             for (int which = FORWARD; which <= BACKWARD_WEIGHT; which++)
-                if (!time_product(b, (enum orientation)which, (enum op_units)units, shapes[i]))
-                    return false;
+                if (!time_product(b, (enum orientation)which, units[turn], shapes[i])) return false;
     return true;
 }
 
@@ -287,7 +293,7 @@ static bool time_attention(const struct bench *b, enum op_units units, uint32_t 
     double attended = (double)tokens / length * length * (length + 1) / 2;
     double product = 2.0 * HEADS * HEAD_DIM * attended;
     struct bench_result r = {.shape = {tokens, length, HEADS, HEAD_DIM},
-                             .dtype = units ? "f16" : "f32",
+                             .dtype = dtype_of(units),
                              .tier = units ? "coopmat" : bench_tier(b)};
     r.name = "attention_fwd";
     r.seconds = forward;
@@ -302,10 +308,10 @@ static bool time_attention(const struct bench *b, enum op_units units, uint32_t 
 
 bool bench_attention(const struct bench *b)
 {
-    enum op_units best = op_linear_best_units(b->device);
-    for (int units = OP_UNITS_FP32; units <= (int)best; units++)
-        if (!time_attention(b, (enum op_units)units, 2048, 256) ||
-            !time_attention(b, (enum op_units)units, 2048, 2048))
+    enum op_units units[] = {OP_UNITS_FP32, op_linear_best_units(b->device)};
+    for (int turn = 0; turn < (units[1] ? 2 : 1); turn++)
+        if (!time_attention(b, units[turn], 2048, 256) ||
+            !time_attention(b, units[turn], 2048, 2048))
             return false;
     return true;
 }

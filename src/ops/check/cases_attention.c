@@ -98,7 +98,8 @@ static struct check_array *slots_normal(struct check *c, const char *name, const
 {
     struct check_array *a = check_normal(c, name, (uint64_t)b->slots * cols, std);
     for (uint64_t i = 0; m->rounded && !c->params->compile && i < a->count; i++) {
-        a->f32[i] = dtype_from_f16(dtype_to_f16(a->f32[i]));
+        a->f32[i] = m->units == OP_UNITS_FP16 ? dtype_from_f16(dtype_to_f16(a->f32[i]))
+                                              : dtype_from_bf16(dtype_to_bf16(a->f32[i]));
         a->f64[i] = (double)a->f32[i];
     }
     for (uint64_t i = (uint64_t)b->live * cols; i < a->count; i++)
@@ -129,24 +130,24 @@ static void excuse(const struct batch *b, struct check_array *a, uint32_t cols, 
 // False if the device has no kernels for it.
 static bool can_compute(struct check *c, const struct maths *m)
 {
-    if (m->units == OP_UNITS_FP32 || (vk_device_caps(c->device)->tiers & VK_TIER_COOPMAT))
-        return true;
-    check_skip(c, "the device has no matrix units for fp16, or this build no kernels for them");
+    if (m->units == OP_UNITS_FP32 || op_units_matrix(c->device, m->units)) return true;
+    check_skip(c, "the device has no matrix units for %s, or this build no kernels for them",
+               m->units == OP_UNITS_FP16 ? "fp16" : "bf16");
     return false;
 }
 
 // ---- forward ----
 
-CHECK_RECORD(op_attention_fwd, op_attention)
-static void record_fwd_fp16(struct vk_seq *s, void *ctx)
-{
-    op_linear_use(s, &(struct op_linear_setup){.units = OP_UNITS_FP16});
-    record_op_attention_fwd(s, ctx);
-}
+struct fwd_call {
+    const struct op_attention *op;
+    enum op_units units;
+};
 
-static vk_record_fn fwd_recorder(const struct maths *m)
+static void record_fwd(struct vk_seq *s, void *ctx)
 {
-    return m->units == OP_UNITS_FP16 ? record_fwd_fp16 : record_op_attention_fwd;
+    const struct fwd_call *call = ctx;
+    op_linear_use(s, &(struct op_linear_setup){.units = call->units});
+    op_attention_fwd(s, call->op);
 }
 
 static void fwd_in(struct check *c, const uint32_t *n, const struct maths *m)
@@ -185,7 +186,7 @@ static void fwd_in(struct check *c, const uint32_t *n, const struct maths *m)
     excuse(&b, o, cols, 0, false);
     excuse(&b, lse, b.heads, 0, false);
     check_cost(c, 4 * pairs * cols, 4.0 * b.live * (stride + cols));
-    check_run(c, fwd_recorder(m), &op);
+    check_run(c, record_fwd, &(struct fwd_call){&op, m->units});
 }
 
 static void attention_fwd(struct check *c, const uint32_t *n)
@@ -198,9 +199,19 @@ static void attention_fwd_fp16(struct check *c, const uint32_t *n)
     fwd_in(c, n, &(struct maths){OP_UNITS_FP16, true});
 }
 
-static void attention_fwd_rounding(struct check *c, const uint32_t *n)
+static void attention_fwd_fp16_rounding(struct check *c, const uint32_t *n)
 {
     fwd_in(c, n, &(struct maths){OP_UNITS_FP16, false});
+}
+
+static void attention_fwd_bf16(struct check *c, const uint32_t *n)
+{
+    fwd_in(c, n, &(struct maths){OP_UNITS_BF16, true});
+}
+
+static void attention_fwd_bf16_rounding(struct check *c, const uint32_t *n)
+{
+    fwd_in(c, n, &(struct maths){OP_UNITS_BF16, false});
 }
 
 // Queries of a key/value cache: `keys` slots shared out to T sequences, of which each query sees a
@@ -255,7 +266,7 @@ static void cache_in(struct check *c, const uint32_t *n, const struct maths *m)
             o->f64, lse->f64, q->f64, k->f64, v->f64, (const struct token_span *)spans->u32, rows,
             keys, heads, kv_heads, dim, q_stride, kv_stride, o_stride, scale});
     check_cost(c, 4 * pairs * cols, 4 * (2.0 * rows * cols + pairs * kv_heads * dim));
-    check_run(c, fwd_recorder(m), &op);
+    check_run(c, record_fwd, &(struct fwd_call){&op, m->units});
 }
 
 static void attention_cache(struct check *c, const uint32_t *n)
@@ -286,11 +297,16 @@ static void forward_results(const struct batch *b, struct check_array *o, struct
         lse->f32[i] = (float)lse->f64[i];
 }
 
-CHECK_RECORD(op_attention_bwd, op_attention_bwd)
-static void record_bwd_fp16(struct vk_seq *s, void *ctx)
+struct bwd_call {
+    const struct op_attention_bwd *op;
+    enum op_units units;
+};
+
+static void record_bwd(struct vk_seq *s, void *ctx)
 {
-    op_linear_use(s, &(struct op_linear_setup){.units = OP_UNITS_FP16});
-    record_op_attention_bwd(s, ctx);
+    const struct bwd_call *call = ctx;
+    op_linear_use(s, &(struct op_linear_setup){.units = call->units});
+    op_attention_bwd(s, call->op);
 }
 
 static void bwd_in(struct check *c, const uint32_t *n, const struct maths *m)
@@ -343,7 +359,7 @@ static void bwd_in(struct check *c, const uint32_t *n, const struct maths *m)
     excuse(&b, dqkv, stride, 0, false);
     excuse(&b, dqkv, stride, (uint32_t)k_at, true);
     check_cost(c, 14 * pairs * cols, 4.0 * b.live * (2.0 * stride + 2.0 * cols));
-    check_run(c, m->units == OP_UNITS_FP16 ? record_bwd_fp16 : record_op_attention_bwd, &op);
+    check_run(c, record_bwd, &(struct bwd_call){&op, m->units});
 }
 
 static void attention_bwd(struct check *c, const uint32_t *n)
@@ -356,9 +372,19 @@ static void attention_bwd_fp16(struct check *c, const uint32_t *n)
     bwd_in(c, n, &(struct maths){OP_UNITS_FP16, true});
 }
 
-static void attention_bwd_rounding(struct check *c, const uint32_t *n)
+static void attention_bwd_fp16_rounding(struct check *c, const uint32_t *n)
 {
     bwd_in(c, n, &(struct maths){OP_UNITS_FP16, false});
+}
+
+static void attention_bwd_bf16(struct check *c, const uint32_t *n)
+{
+    bwd_in(c, n, &(struct maths){OP_UNITS_BF16, true});
+}
+
+static void attention_bwd_bf16_rounding(struct check *c, const uint32_t *n)
+{
+    bwd_in(c, n, &(struct maths){OP_UNITS_BF16, false});
 }
 
 // ---- the table ----
@@ -400,23 +426,24 @@ static void attention_bwd_rounding(struct check *c, const uint32_t *n)
 // of their own: the mean square error is less than 2^-22 of the mean square. An element's error is
 // at most 2^-11 of the sum of its terms' sizes, which for gradients of a row's first keys is many
 // times the root mean square. Other inputs are rounded as well: q and k, whose error in a score of
-// size 1 is another 2^-11 or so of a probability, and the other factor of each product.
-#define HALF(name, function, mean, limit, ...)                                                     \
+// size 1 is another 2^-11 or so of a probability, and the other factor of each product. bf16 has
+// three digits less.
+#define HALF(name, function, type, mean, limit, ...)                                               \
     {                                                                                              \
         .op = (name), .run = (function), .letters = PACKED, .size = {__VA_ARGS__}, .nmse = (mean), \
-        .worst = (limit), .dtype = "fp16"                                                          \
+        .worst = (limit), .dtype = #type                                                           \
     }
-#define HALF_SIZES(name, run, rounding, limit)                                                     \
-    HALF(name, run, 0x1p-22, limit, 1, 1, 1, 64),                                                  \
-        HALF(name, run, 0x1p-22, limit, 130, 6, 2, 64, 60, 127),                                   \
-        HALF(name, run, 0x1p-22, limit, 150, 4, 2, 80, 71, 149),                                   \
-        HALF(name, run, 0x1p-22, limit, 129, 3, 1, 96, 50, 127),                                   \
-        HALF(name, run, 0x1p-22, limit, 131, 2, 1, 128, 70),                                       \
-        HALF(name, run, 0x1p-22, limit, 70, 2, 1, 256, 30),                                        \
-        HALF(name, run, 0x1p-22, limit, 512, 2, 1, 64, 256, 0, 0, FIRST_ROW),                      \
-        HALF(name, run, 0x1p-22, limit, 512, 2, 1, 64, 256, 0, 0, CHOSEN),                         \
-        HALF(name, run, 0x1p-22, limit, 515, 3, 1, 64),                                            \
-        HALF(name, rounding, 0x1p-20, 2 * (limit), 130, 6, 2, 64, 60, 127)
+#define HALF_SIZES(name, run, type, mean, limit)                                                   \
+    HALF(name, run##_##type, type, mean, limit, 1, 1, 1, 64),                                      \
+        HALF(name, run##_##type, type, mean, limit, 130, 6, 2, 64, 60, 127),                       \
+        HALF(name, run##_##type, type, mean, limit, 150, 4, 2, 80, 71, 149),                       \
+        HALF(name, run##_##type, type, mean, limit, 129, 3, 1, 96, 50, 127),                       \
+        HALF(name, run##_##type, type, mean, limit, 131, 2, 1, 128, 70),                           \
+        HALF(name, run##_##type, type, mean, limit, 70, 2, 1, 256, 30),                            \
+        HALF(name, run##_##type, type, mean, limit, 512, 2, 1, 64, 256, 0, 0, FIRST_ROW),          \
+        HALF(name, run##_##type, type, mean, limit, 512, 2, 1, 64, 256, 0, 0, CHOSEN),             \
+        HALF(name, run##_##type, type, mean, limit, 515, 3, 1, 64),                                \
+        HALF(name, run##_##type##_rounding, type, 4 * (mean), 2 * (limit), 130, 6, 2, 64, 60, 127)
 
 static const struct check_case cases[] = {
     SIZES("attention_fwd", attention_fwd),
@@ -431,7 +458,8 @@ static const struct check_case cases[] = {
      .size = {4, 8192, 2, 1, 64},
      .nmse = 4e-12},
     CHECK_TIMED("attention_fwd", attention_cache, "T U H K D", 8, 8192, 8, 2, 64),
-    HALF_SIZES("attention_fwd", attention_fwd_fp16, attention_fwd_rounding, 4e-3),
+    HALF_SIZES("attention_fwd", attention_fwd, fp16, 0x1p-22, 4e-3),
+    HALF_SIZES("attention_fwd", attention_fwd, bf16, 0x1p-16, 4e-3 * 8),
     {.op = "attention_fwd",
      .run = attention_cache_rounding,
      .letters = "T U H K D",
@@ -442,6 +470,7 @@ static const struct check_case cases[] = {
     SIZES("attention_bwd", attention_bwd),
     LONG_ROWS("attention_bwd", attention_bwd),
     LARGE_SCORES("attention_bwd", attention_bwd, 1e-1),
-    HALF_SIZES("attention_bwd", attention_bwd_fp16, attention_bwd_rounding, 2e-2),
+    HALF_SIZES("attention_bwd", attention_bwd, fp16, 0x1p-22, 2e-2),
+    HALF_SIZES("attention_bwd", attention_bwd, bf16, 0x1p-16, 2e-2 * 8),
 };
 const struct check_table check_attention = {cases, sizeof cases / sizeof *cases};

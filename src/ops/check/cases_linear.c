@@ -9,8 +9,9 @@
 
 // Sizes of a case. live 0: no count. tier 0: the op itself with all the scratch it asks for; else
 // an enum vk_tier with `scratch` KiB, so that every kernel runs on every device. That of matrix
-// units is reached by the op.
+// units is reached by the op: 4 is fp16's, 8 bf16's.
 enum { M, N, K, LIVE, TIER, WITH, SCRATCH };
+enum { TIER_FP16 = VK_TIER_COOPMAT, TIER_BF16 = 2 * VK_TIER_COOPMAT };
 #define LETTERS "M N K live tier with scratch"
 // Bits of `with`; an orientation takes those it knows. BIAS is dbias in bwd_weight.
 enum { BIAS = 1, ADD = 2, IN_PLACE = 4 };
@@ -55,31 +56,47 @@ static struct check_array *added(struct check *c, const uint32_t *n, struct chec
 
 struct recorded {
     struct matmul product;
-    enum vk_tier tier;
+    uint32_t tier;
     struct check_array *scratch;
     const struct op_linear *fwd;
     const struct op_linear_bwd_input *bwd_input;
     const struct op_linear_bwd_weight *bwd_weight;
 };
 
+static enum op_units units_of(uint32_t tier)
+{
+    return tier == TIER_FP16 ? OP_UNITS_FP16 : tier == TIER_BF16 ? OP_UNITS_BF16 : OP_UNITS_FP32;
+}
+
+// False if the device has no kernels for the case.
+static bool can_compute(struct check *c, const uint32_t *n)
+{
+    enum op_units units = units_of(n[TIER]);
+    if (units == OP_UNITS_FP32 || op_units_matrix(c->device, units)) return true;
+    check_skip(c, "the device has no matrix units for %s, or this build no kernels for them",
+               units == OP_UNITS_FP16 ? "fp16" : "bf16");
+    return false;
+}
+
 // What a factor is to matrix units. Sums are of their products, so wanted values are as near as
 // ever.
 static void round_factor(const struct check *c, const uint32_t *n, struct check_array *a)
 {
-    for (uint64_t i = 0; n[TIER] == VK_TIER_COOPMAT && c->judged && i < a->count; i++)
-        a->f64[i] = (double)dtype_from_f16(dtype_to_f16(a->f32[i]));
+    enum op_units units = units_of(n[TIER]);
+    for (uint64_t i = 0; units != OP_UNITS_FP32 && c->judged && i < a->count; i++)
+        a->f64[i] = (double)(units == OP_UNITS_FP16 ? dtype_from_f16(dtype_to_f16(a->f32[i]))
+                                                    : dtype_from_bf16(dtype_to_bf16(a->f32[i])));
 }
 
 static void record(struct vk_seq *s, void *ctx)
 {
     const struct recorded *r = ctx;
-    enum op_units units = r->tier == VK_TIER_COOPMAT ? OP_UNITS_FP16 : OP_UNITS_FP32;
-    struct op_linear_setup setup = {.units = units};
+    struct op_linear_setup setup = {.units = units_of(r->tier)};
     if (r->scratch) setup.scratch = r->scratch->addr;
     if (r->scratch) setup.scratch_bytes = r->scratch->count * 4;
     op_linear_use(s, &setup);
-    if (r->tier && r->tier != VK_TIER_COOPMAT)
-        matmul_record_tier(s, &r->product, r->tier);
+    if (r->tier && setup.units == OP_UNITS_FP32)
+        matmul_record_tier(s, &r->product, (enum vk_tier)r->tier);
     else if (r->fwd)
         op_linear_fwd(s, r->fwd);
     else if (r->bwd_input)
@@ -90,14 +107,10 @@ static void record(struct vk_seq *s, void *ctx)
 
 static void run(struct check *c, const uint32_t *n, struct recorded *r)
 {
-    if (n[TIER] && !(vk_device_caps(c->device)->tiers & n[TIER])) {
-        check_skip(c, "the device has no matrix units for fp16, or this build no kernels for them");
-        return;
-    }
     struct op_linear_shape shape = {n[M], n[K], n[N]};
     uint64_t bytes =
         n[TIER] ? 1024 * (uint64_t)n[SCRATCH] : op_linear_scratch_bytes(c->device, &shape, 1);
-    r->tier = (enum vk_tier)n[TIER];
+    r->tier = n[TIER];
     r->scratch = bytes ? check_scratch(c, "scratch", bytes) : NULL;
     double rows = rows_in_use(n), out = n[N], in = n[K];
     check_cost(c, 2 * rows * out * in, 4 * (rows * out + rows * in + out * in));
@@ -116,6 +129,7 @@ static vk_addr addr_of(const struct check_array *a)
 
 static void linear_fwd(struct check *c, const uint32_t *n)
 {
+    if (!can_compute(c, n)) return;
     struct check_array *x = input_rows(c, "x", n, n[K]);
     struct check_array *w = check_weights(c, "w", (uint64_t)n[N] * n[K], 1 / sqrt(n[K]));
     round_factor(c, n, x);
@@ -147,6 +161,7 @@ static void linear_fwd(struct check *c, const uint32_t *n)
 
 static void linear_bwd_input(struct check *c, const uint32_t *n)
 {
+    if (!can_compute(c, n)) return;
     struct check_array *dy = input_rows(c, "dy", n, n[N]);
     struct check_array *w = check_weights(c, "w", (uint64_t)n[N] * n[K], 1 / sqrt(n[N]));
     round_factor(c, n, dy);
@@ -175,6 +190,7 @@ static void linear_bwd_input(struct check *c, const uint32_t *n)
 
 static void linear_bwd_weight(struct check *c, const uint32_t *n)
 {
+    if (!can_compute(c, n)) return;
     struct check_array *dy = input_rows(c, "dy", n, n[N]);
     struct check_array *x = input_rows(c, "x", n, n[K]);
     round_factor(c, n, dy);
@@ -205,7 +221,8 @@ static void linear_bwd_weight(struct check *c, const uint32_t *n)
 
 // Sizes that every orientation and tier is put through: M, N, K, live, tier, with, scratch.
 // clang-format off
-#define SIZES(op) SIZES_AS(op, NULL), TIERS(op, NULL, 1), TIERS(op, NULL, 2), UNITS(op, NULL)
+#define SIZES(op)                                                                                  \
+    SIZES_AS(op, NULL), TIERS(op, NULL, 1), TIERS(op, NULL, 2), UNITS(op, NULL, 4), UNITS(op, NULL, 8)
 #define SIZES_AS(op, dtype)                                                                        \
     CASE_AS(op, dtype, 1, 1, 1, 0, 0, 0, 0), CASE_AS(op, dtype, 31, 33, 257, 0, 0, 0, 0),          \
     CASE_AS(op, dtype, 33, 257, 31, 17, 0, BIAS, 0),                                               \
@@ -226,17 +243,19 @@ static void linear_bwd_weight(struct check *c, const uint32_t *n)
     CASE_AS(op, dtype, 40, 1100, 48, 33, tier, BIAS, 1024),                                        \
     CASE_AS(op, dtype, 1100, 40, 48, 700, tier, 0, 1024)
 // Matrix units: also a large tile with edges, a long depth in slices, and real sizes.
-#define UNITS(op, dtype)                                                                           \
-    TIERS(op, dtype, 4), CASE_AS(op, dtype, 1, 33, 257, 0, 4, BIAS, 0),                            \
-    CASE_AS(op, dtype, 257, 1, 31, 0, 4, BIAS, 0), CASE_AS(op, dtype, 31, 257, 33, 30, 4, BIAS, 0), \
-    CASE_AS(op, dtype, 2040, 1530, 40, 2001, 4, BIAS | ADD, 0),                                    \
-    CASE_AS(op, dtype, 512, 768, 256, 500, 4, IN_PLACE, 8192),                                     \
-    CASE_AS(op, dtype, 48, 40, 4200, 39, 4, BIAS | ADD, 1024),                                     \
-    CASE_AS(op, dtype, 4200, 40, 48, 4100, 4, ADD, 1024),                                          \
-    TIMED_AS(op, dtype, 1024, 1024, 1024, 4), TIMED_AS(op, dtype, 512, 4096, 256, 4),              \
-    TIMED_AS(op, dtype, 4096, 4096, 4096, 4), TIMED_AS(op, dtype, 1024, 2048, 8192, 4)
+#define UNITS(op, dtype, tier)                                                                     \
+    TIERS(op, dtype, tier), CASE_AS(op, dtype, 1, 33, 257, 0, tier, BIAS, 0),                      \
+    CASE_AS(op, dtype, 257, 1, 31, 0, tier, BIAS, 0),                                              \
+    CASE_AS(op, dtype, 31, 257, 33, 30, tier, BIAS, 0),                                            \
+    CASE_AS(op, dtype, 2040, 1530, 40, 2001, tier, BIAS | ADD, 0),                                 \
+    CASE_AS(op, dtype, 512, 768, 256, 500, tier, IN_PLACE, 8192),                                  \
+    CASE_AS(op, dtype, 48, 40, 4200, 39, tier, BIAS | ADD, 1024),                                  \
+    CASE_AS(op, dtype, 4200, 40, 48, 4100, tier, ADD, 1024),                                       \
+    TIMED_AS(op, dtype, 1024, 1024, 1024, tier), TIMED_AS(op, dtype, 512, 4096, 256, tier),        \
+    TIMED_AS(op, dtype, 4096, 4096, 4096, tier), TIMED_AS(op, dtype, 1024, 2048, 8192, tier)
 #define BF16(op, dtype)                                                                            \
-    SIZES_AS(op, dtype), TIERS(op, dtype, 1), TIERS(op, dtype, 2), UNITS(op, dtype),               \
+    SIZES_AS(op, dtype), TIERS(op, dtype, 1), TIERS(op, dtype, 2), UNITS(op, dtype, 4),            \
+    UNITS(op, dtype, 8),                                                                           \
     CASE_AS(op, dtype, 4, 40, 258, 0, 0, BIAS, 0), CASE_AS(op, dtype, 8, 512, 255, 7, 0, ADD, 0)
 #define CASE(op, ...) CASE_AS(op, NULL, __VA_ARGS__)
 #define CASE_AS(op, dtype, m, n, k, live, tier, with, scratch)                                     \
