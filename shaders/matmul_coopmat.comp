@@ -8,6 +8,9 @@
 // at a time. Strips lie in shared memory the way the operands lie in memory, so nothing is
 // transposed; the matrix units read either way. Each subgroup has PART_ROWS x PART_COLS of the tile,
 // in matrices of M x N, and gives them out through a matrix of shared memory of its own.
+//
+// With -DCOOPMAT2 (VK_NV_cooperative_matrix2) a part is one matrix, which the driver makes of what its
+// units multiply, and which may be the whole workgroup's; its elements are given out one by one.
 #version 460
 #include "common.glsl"
 #include "matmul_bounds.glsl"
@@ -18,9 +21,18 @@ layout(constant_id = 1) const uint TILE_ROWS = 64; // multiples of PART_ROWS and
 layout(constant_id = 2) const uint TILE_COLS = 64;
 layout(constant_id = 3) const uint PART_ROWS = 32; // multiples of M and N; the workgroup has as many
 layout(constant_id = 4) const uint PART_COLS = 32; // subgroups as the tile has parts
+#ifdef COOPMAT2
+#extension GL_NV_cooperative_matrix2 : require
+layout(constant_id = 5) const uint SCOPE = 3; // gl_ScopeSubgroup; gl_ScopeWorkgroup: one part
+const uint M = PART_ROWS, N = PART_COLS;
+#define PART (SCOPE == gl_ScopeWorkgroup ? 0u : gl_SubgroupID)
+#else
 layout(constant_id = 5) const uint M = 16;
 layout(constant_id = 6) const uint N = 16;
-layout(constant_id = 7) const uint K = 16; // these three are powers of two and at least 8
+#define SCOPE gl_ScopeSubgroup
+#define PART gl_SubgroupID
+#endif
+layout(constant_id = 7) const uint K = 16; // M, N and K are powers of two and at least 8
 layout(constant_id = 8) const uint FORM = 31; // MATMUL_A_BY_DEPTH and so on
 
 ARGS(matmul_args);
@@ -44,8 +56,10 @@ const uint B_LOADS = TILE_COLS * DEPTH / 8 / gl_WorkGroupSize.x;
 const uint DEPTH_PITCH = DEPTH / 4 + 2;
 shared UNIT_VEC4 a_strip[TILE_ROWS * DEPTH_PITCH]; // [i][k] where A_BY_DEPTH, else [k][i]
 shared UNIT_VEC4 b_strip[TILE_COLS * DEPTH_PITCH]; // [j][k] where B_BY_DEPTH, else [k][j]
+#ifndef COOPMAT2
 const uint OUT_PITCH = N / 4 + 1;
 shared vec4 out_matrix[PARTS * M * OUT_PITCH];
+#endif
 
 // Eight elements as they came from memory: they are converted when they are needed, not when they
 // are asked for.
@@ -195,6 +209,27 @@ void give_out(GRADS y, GRADS add, WEIGHTS bias, uint at, uint col, int valid, ve
     }
 }
 
+#ifdef COOPMAT2
+// Element [r, c] of the matrix whose first is y[row, col] of `rows`.
+float give_out_element(const in uint r, const in uint c, const in float sum, const in uint row,
+                       const in uint col, const in uint rows, const in uint y_from)
+{
+    uint i = row + r, j = col + c;
+    if (i < rows && j < args.cols) {
+        WEIGHTS bias = WEIGHTS(uvec2(args.bias));
+        GRADS y = GRADS(uvec2(args.y)), add = GRADS(uvec2(args.add));
+        uint at = y_from + i * args.cols + j;
+        float value = sum;
+        if (given(bias))
+            value += weight_at(bias, j);
+        if (given(add))
+            value += grad_at(add, at);
+        put_grad(y, at, value);
+    }
+    return sum;
+}
+#endif
+
 void main()
 {
     f32 a = args.a;
@@ -213,12 +248,12 @@ void main()
     if (args.slice != 0u)
         depth = min(depth, k_begin + args.slice);
 
-    uint part_row = gl_SubgroupID / PARTS_ACROSS * PART_ROWS;
-    uint part_col = gl_SubgroupID % PARTS_ACROSS * PART_COLS;
+    uint part_row = PART / PARTS_ACROSS * PART_ROWS;
+    uint part_col = PART % PARTS_ACROSS * PART_COLS;
     uint a_pitch = strip_pitch(TILE_ROWS, A_BY_DEPTH), b_pitch = strip_pitch(TILE_COLS, B_BY_DEPTH);
-    coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator> sum[ROW_STEPS * COL_STEPS];
+    coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator> sum[ROW_STEPS * COL_STEPS];
     [[unroll]] for (uint i = 0; i < ROW_STEPS * COL_STEPS; i++)
-        sum[i] = coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>(0.0);
+        sum[i] = coopmat<float, SCOPE, M, N, gl_MatrixUseAccumulator>(0.0);
 
     eight_floats a_next[A_LOADS];
     EIGHT_WEIGHTS b_next[B_LOADS];
@@ -238,7 +273,7 @@ void main()
         }
         if (k > k_begin) {
             [[unroll]] for (uint d = 0; d < DEPTH; d += K) {
-                coopmat<UNIT_FLOAT, gl_ScopeSubgroup, M, K, gl_MatrixUseA> ak[ROW_STEPS];
+                coopmat<UNIT_FLOAT, SCOPE, M, K, gl_MatrixUseA> ak[ROW_STEPS];
                 [[unroll]] for (uint i = 0; i < ROW_STEPS; i++) {
                     uint line = part_row + i * M;
                     if (A_BY_DEPTH)
@@ -250,7 +285,7 @@ void main()
                 }
                 [[unroll]] for (uint j = 0; j < COL_STEPS; j++) {
                     uint line = part_col + j * N;
-                    coopmat<UNIT_FLOAT, gl_ScopeSubgroup, K, N, gl_MatrixUseB> bk;
+                    coopmat<UNIT_FLOAT, SCOPE, K, N, gl_MatrixUseB> bk;
                     if (B_BY_DEPTH)
                         coopMatLoad(bk, b_strip, line * b_pitch + d / 4u, b_pitch,
                                     gl_CooperativeMatrixLayoutColumnMajor);
@@ -278,6 +313,9 @@ void main()
         barrier();
     }
 
+#ifdef COOPMAT2
+    coopMatPerElementNV(sum[0], sum[0], give_out_element, row + part_row, col + part_col, rows, y_from);
+#else
     uint own = gl_SubgroupID * (M * OUT_PITCH);
     [[unroll]] for (uint i = 0; i < ROW_STEPS; i++) {
         [[unroll]] for (uint j = 0; j < COL_STEPS; j++) {
@@ -295,4 +333,5 @@ void main()
             subgroupBarrier();
         }
     }
+#endif
 }

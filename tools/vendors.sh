@@ -109,7 +109,8 @@ compile_for() {
   local name=$1 icd=$2 shim=$3 choice=$4 lib
   lib=$(inside sh -c "ls /usr/lib/*/lib${shim}_noop_drm_shim.so")
   [ "$choice" != - ] || choice=NO_CHOICE=1
-  inside MESA_SHADER_CACHE_DISABLE=true "$choice" LD_PRELOAD="$lib" \
+  # RADV has VK_NV_cooperative_matrix2, but shows it only where it is told to.
+  inside MESA_SHADER_CACHE_DISABLE=true radv_cooperative_matrix2_nv=true "$choice" LD_PRELOAD="$lib" \
     VK_ICD_FILENAMES="/usr/share/vulkan/icd.d/${icd}_icd.json" \
     "/src/$build/trdpo-shader-test" --compile >"$root/$build/$name.txt" 2>"$root/$build/$name.err"
 }

@@ -20,7 +20,10 @@ static const char *kind_name(enum vk_device_kind kind)
 static const struct {
     enum vk_tier tier;
     const char *name;
-} tiers[] = {{VK_TIER_DIRECT, "direct"}, {VK_TIER_SHARED, "shared"}, {VK_TIER_COOPMAT, "coopmat"}};
+} tiers[] = {{VK_TIER_DIRECT, "direct"},
+             {VK_TIER_SHARED, "shared"},
+             {VK_TIER_COOPMAT, "coopmat"},
+             {VK_TIER_COOPMAT2, "coopmat2"}};
 
 // Kernels that the shader compiler of this build could not compile.
 static size_t append_left_out(struct str *out, const char *quote)

@@ -17,8 +17,10 @@ static enum vk_tier named_tier(const struct vk_caps *caps)
     static const struct {
         const char *name;
         enum vk_tier tier;
-    } names[] = {
-        {"direct", VK_TIER_DIRECT}, {"shared", VK_TIER_SHARED}, {"coopmat", VK_TIER_COOPMAT}};
+    } names[] = {{"direct", VK_TIER_DIRECT},
+                 {"shared", VK_TIER_SHARED},
+                 {"coopmat", VK_TIER_COOPMAT},
+                 {"coopmat2", VK_TIER_COOPMAT2}};
     const char *wanted = sys_env("TRDPO_TIER");
     static bool warned;
     if (!wanted || !*wanted) return 0;
@@ -26,8 +28,9 @@ static enum vk_tier named_tier(const struct vk_caps *caps)
         if (strcmp(wanted, names[i].name) == 0 && (caps->tiers & names[i].tier))
             return names[i].tier;
     if (!warned)
-        log_warn("TRDPO_TIER: there is no '%s' for this device, only direct, shared%s; ignored",
-                 wanted, caps->tiers & VK_TIER_COOPMAT ? ", coopmat" : "");
+        log_warn("TRDPO_TIER: there is no '%s' for this device, only direct, shared%s%s; ignored",
+                 wanted, caps->tiers & VK_TIER_COOPMAT ? ", coopmat" : "",
+                 caps->tiers & VK_TIER_COOPMAT2 ? ", coopmat2" : "");
     warned = true;
     return 0;
 }
@@ -36,7 +39,7 @@ enum vk_tier op_linear_tier(const struct vk_device *device)
 {
     const struct vk_caps *caps = vk_device_caps(device);
     enum vk_tier named = named_tier(caps);
-    if (named == VK_TIER_COOPMAT) return VK_TIER_SHARED;
+    if (named >= VK_TIER_COOPMAT) return VK_TIER_SHARED;
     if (named) return named;
     // Software devices keep shared memory in ordinary memory and gain nothing by it.
     return caps->kind == VK_KIND_CPU || !(caps->tiers & VK_TIER_SHARED) ? VK_TIER_DIRECT
@@ -56,10 +59,16 @@ enum op_units op_linear_best_units(const struct vk_device *device)
 {
     const struct vk_caps *caps = vk_device_caps(device);
     enum vk_tier named = named_tier(caps);
-    if (named ? named != VK_TIER_COOPMAT : caps->kind == VK_KIND_CPU) return OP_UNITS_FP32;
+    if (named ? named < VK_TIER_COOPMAT : caps->kind == VK_KIND_CPU) return OP_UNITS_FP32;
     return op_units_matrix(device, OP_UNITS_BF16)   ? OP_UNITS_BF16
            : op_units_matrix(device, OP_UNITS_FP16) ? OP_UNITS_FP16
                                                     : OP_UNITS_FP32;
+}
+
+enum vk_tier op_units_tier(const struct vk_device *device)
+{
+    bool free_sizes = named_tier(vk_device_caps(device)) == VK_TIER_COOPMAT2;
+    return free_sizes ? VK_TIER_COOPMAT2 : VK_TIER_COOPMAT;
 }
 
 double matmul_bytes(const struct matmul *p)
@@ -116,11 +125,11 @@ void matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier t
     CHECK(!p->add || array_ok(s, p->add, p->rows, p->cols, p->y_type));
     CHECK(!p->live || array_ok(s, p->live, 1, 1, OP_F32));
     if (tier == VK_TIER_DIRECT && matmul_direct(s, p)) return;
-    if (tier == VK_TIER_COOPMAT && matmul_coopmat(s, p)) return;
+    if (tier >= VK_TIER_COOPMAT && matmul_coopmat(s, p, tier)) return;
     uint32_t most = matmul_depth_most(p->y_type);
     for (uint32_t k = 0; k < p->depth; k += most) {
         struct matmul part = depth_part(p, k, most);
-        if (tier == VK_TIER_SHARED || tier == VK_TIER_COOPMAT)
+        if (tier >= VK_TIER_SHARED)
             matmul_shared(s, &part);
         else if (!matmul_few(s, &part))
             matmul_plain(s, &part);
@@ -131,7 +140,7 @@ void matmul_record(struct vk_seq *s, const struct matmul *p)
 {
     const struct vk_device *device = vk_seq_device(s);
     bool units = op_units_matrix(device, (enum op_units)vk_seq_maths(s));
-    matmul_record_tier(s, p, units ? VK_TIER_COOPMAT : op_linear_tier(device));
+    matmul_record_tier(s, p, units ? op_units_tier(device) : op_linear_tier(device));
 }
 
 struct matmul matmul_of_fwd(const struct op_linear *p)

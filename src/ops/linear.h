@@ -71,12 +71,16 @@ const struct vk_matrix_size *op_units_matrix(const struct vk_device *device, enu
 // The units that mixed precision is best computed with on this device: those of bf16 before those
 // of fp16, whose small range wants a loss scale; OP_UNITS_FP32 where it has no matrix units, or
 // only those of a CPU device, which are slow. TRDPO_TIER=coopmat chooses what matrix units there
-// are, and its other values none.
+// are, coopmat2 the same with matrices of free sizes, and its other values none.
 enum op_units op_linear_best_units(const struct vk_device *device);
 
+// The tier of products on matrix units: VK_TIER_COOPMAT, or VK_TIER_COOPMAT2 where TRDPO_TIER asks
+// for it, since no measurement tells yet which is faster.
+enum vk_tier op_units_tier(const struct vk_device *device);
+
 // The tier that a device runs these with in fp32: the best it supports, or the one named in the
-// environment variable TRDPO_TIER (direct, shared; coopmat stands for shared here), for tests and
-// comparisons. Other ops follow it.
+// environment variable TRDPO_TIER (direct, shared; coopmat and coopmat2 stand for shared here), for
+// tests and comparisons. Other ops follow it.
 enum vk_tier op_linear_tier(const struct vk_device *device);
 
 #endif

@@ -60,9 +60,10 @@ void matmul_shared(struct vk_seq *s, const struct matmul *p);
 uint64_t matmul_shared_scratch(const struct vk_device *device, uint32_t rows, uint32_t cols,
                                uint32_t depth);
 
-// Matrix units of the kind that op_linear_use() set; false if the device has none that fit.
-// Scratch is for any kind.
-bool matmul_coopmat(struct vk_seq *s, const struct matmul *p);
+// Matrix units of the kind that op_linear_use() set, with matrices of the device's size
+// (VK_TIER_COOPMAT) or as large as a subgroup's or workgroup's part (VK_TIER_COOPMAT2); false if
+// the device has none that fit. Scratch is for any kind.
+bool matmul_coopmat(struct vk_seq *s, const struct matmul *p, enum vk_tier tier);
 uint64_t matmul_coopmat_scratch(const struct vk_device *device, uint32_t rows, uint32_t cols,
                                 uint32_t depth);
 

@@ -5,10 +5,19 @@
 
 #include "base/error.h"
 
-// A workgroup's tile, and the part of it that is a subgroup's.
+// A workgroup's tile, and the part of it that is a subgroup's, or with matrices of a workgroup all
+// of it. Parts are made of matrices of a device's size, or (free) are one matrix each.
 struct tile {
     uint32_t rows, cols, lanes;
     uint32_t part_rows, part_cols;
+    uint32_t depth; // of a free matrix
+    bool workgroup;
+};
+
+// What a device multiplies: matrices of one size, or of free sizes in these grains.
+struct matrices {
+    const struct vk_matrix_size *size;
+    const struct vk_matrix_grain *grains;
 };
 
 static uint32_t shared_bytes(const struct vk_caps *caps, const struct vk_matrix_size *m,
@@ -55,6 +64,42 @@ static bool share_out(const struct vk_caps *caps, const struct vk_matrix_size *m
            shared_bytes(caps, m, t, t->lanes) <= caps->max_shared_bytes;
 }
 
+// Gives a tile to a workgroup whose matrices may have this grain.
+static bool take_whole(const struct vk_caps *caps, const struct vk_matrix_grain *grain,
+                       struct tile *t)
+{
+    const struct vk_matrix_size none = {0};
+    t->lanes = grain->lanes;
+    t->part_rows = t->rows;
+    t->part_cols = t->cols;
+    t->workgroup = true;
+    return t->rows % grain->m == 0 && t->cols % grain->n == 0 &&
+           t->lanes <= t->rows * MATMUL_COOPMAT_DEPTH / 8 &&
+           t->lanes <= caps->max_workgroup_invocations &&
+           t->rows * t->cols / t->lanes <= caps->lane_registers / 4 &&
+           shared_bytes(caps, &none, t, t->lanes) + caps->matrix_shared_bytes <=
+               caps->max_shared_bytes;
+}
+
+// The first of a list of grains that a tile can be shared out by.
+static bool share_free(const struct vk_caps *caps, const struct vk_matrix_grain *grains,
+                       struct tile *tile)
+{
+    const struct tile whole = *tile;
+    for (int i = 0; i < VK_MATRIX_GRAINS && grains[i].m; i++) {
+        struct vk_matrix_size least = {grains[i].m, grains[i].n, grains[i].k};
+        if (MATMUL_COOPMAT_DEPTH % least.k) continue;
+        *tile = whole;
+        // A subgroup holds its factors in registers, so no more at a time than must be.
+        tile->depth = grains[i].lanes ? MATMUL_COOPMAT_DEPTH : least.k;
+        if (!(grains[i].lanes ? take_whole(caps, &grains[i], tile) : share_out(caps, &least, tile)))
+            continue;
+        uint32_t most = caps->matrix_most;
+        if (tile->part_rows <= most && tile->part_cols <= most && tile->depth <= most) return true;
+    }
+    return false;
+}
+
 static uint64_t tiles_of(const struct tile *t, uint32_t rows, uint32_t cols)
 {
     return (uint64_t)((rows + t->rows - 1) / t->rows) * ((cols + t->cols - 1) / t->cols);
@@ -62,32 +107,45 @@ static uint64_t tiles_of(const struct tile *t, uint32_t rows, uint32_t cols)
 
 // The large tile where there are enough of it, else the middling one; the small one where the
 // result fills no more. False if the device can run none.
-static bool choose(const struct vk_device *device, const struct vk_matrix_size *m, uint32_t rows,
+static bool choose(const struct vk_device *device, const struct matrices *m, uint32_t rows,
                    uint32_t cols, struct tile *tile)
 {
     static const struct tile tiles[] = {
         {.rows = 128, .cols = 128}, {.rows = 64, .cols = 64}, {.rows = 32, .cols = 32}};
     const struct vk_caps *caps = vk_device_caps(device);
     const size_t last = sizeof tiles / sizeof *tiles - 1;
-    if (!m) return false;
+    if (!m->size && !m->grains) return false;
     for (size_t i = 0; i <= last; i++) {
         const struct tile *t = &tiles[i];
         if (i < last && (rows <= t->rows / 2 || cols <= t->cols / 2)) continue;
         if (i == 0 && tiles_of(t, rows, cols) < MATMUL_TILES_ENOUGH) continue;
         *tile = *t;
-        if (share_out(caps, m, tile)) return true;
+        if (m->grains ? share_free(caps, m->grains, tile) : share_out(caps, m->size, tile))
+            return true;
     }
     return false;
+}
+
+static struct matrices matrices_of(const struct vk_device *device, enum op_units units,
+                                   enum vk_tier tier)
+{
+    const struct vk_caps *caps = vk_device_caps(device);
+    if (tier == VK_TIER_COOPMAT) return (struct matrices){.size = op_units_matrix(device, units)};
+    const struct vk_matrix_grain *grains = units == OP_UNITS_FP16   ? caps->grains_fp16
+                                           : units == OP_UNITS_BF16 ? caps->grains_bf16
+                                                                    : NULL;
+    return (struct matrices){.grains = grains && grains->m ? grains : NULL};
 }
 
 uint64_t matmul_coopmat_scratch(const struct vk_device *device, uint32_t rows, uint32_t cols,
                                 uint32_t depth)
 {
     uint64_t most = 0;
-    for (int units = 0; units < OP_UNITS_COUNT; units++) {
+    for (int kind = 0; kind < 2 * OP_UNITS_COUNT; kind++) {
+        enum vk_tier tier = kind % 2 ? VK_TIER_COOPMAT2 : VK_TIER_COOPMAT;
+        struct matrices m = matrices_of(device, (enum op_units)(kind / 2), tier);
         struct tile tile;
-        if (!choose(device, op_units_matrix(device, (enum op_units)units), rows, cols, &tile))
-            continue;
+        if (!choose(device, &m, rows, cols, &tile)) continue;
         uint64_t bytes = matmul_slices_scratch(tiles_of(&tile, rows, cols), rows, cols, depth);
         if (bytes > most) most = bytes;
     }
@@ -111,13 +169,24 @@ static uint32_t form_of(const struct matmul *p)
            (y_vectors ? MATMUL_Y_VECTORS : 0);
 }
 
-bool matmul_coopmat(struct vk_seq *s, const struct matmul *p)
+static enum op_kernel kernel_of(const struct matmul *p, enum op_units units, enum vk_tier tier)
 {
+    bool bf16 = units == OP_UNITS_BF16;
+    if (tier == VK_TIER_COOPMAT2)
+        return bf16 ? KERNEL_BY_TYPES(matmul_coopmat2_bf16, p->b_type, p->y_type)
+                    : KERNEL_BY_TYPES(matmul_coopmat2, p->b_type, p->y_type);
+    return bf16 ? KERNEL_BY_TYPES(matmul_coopmat_bf16, p->b_type, p->y_type)
+                : KERNEL_BY_TYPES(matmul_coopmat, p->b_type, p->y_type);
+}
+
+bool matmul_coopmat(struct vk_seq *s, const struct matmul *p, enum vk_tier tier)
+{
+    enum { SCOPE_WORKGROUP = 2, SCOPE_SUBGROUP = 3 }; // SPIR-V's numbers
     struct vk_device *device = vk_seq_device(s);
     enum op_units units = (enum op_units)vk_seq_maths(s);
-    const struct vk_matrix_size *m = op_units_matrix(device, units);
+    struct matrices m = matrices_of(device, units, tier);
     struct tile tile;
-    if (!choose(device, m, p->rows, p->cols, &tile)) return false;
+    if (!choose(device, &m, p->rows, p->cols, &tile)) return false;
     struct matmul_slices cut =
         matmul_slice(s, p, tiles_of(&tile, p->rows, p->cols), MATMUL_COOPMAT_DEPTH);
     const struct matmul *product = &cut.product;
@@ -129,16 +198,18 @@ bool matmul_coopmat(struct vk_seq *s, const struct matmul *p)
     launch.spec[1] = tile.cols;
     launch.spec[2] = tile.part_rows;
     launch.spec[3] = tile.part_cols;
-    launch.spec[4] = m->m;
-    launch.spec[5] = m->n;
-    launch.spec[6] = m->k;
+    if (m.grains) {
+        launch.spec[4] = tile.workgroup ? SCOPE_WORKGROUP : SCOPE_SUBGROUP;
+        launch.spec[6] = tile.depth;
+    } else {
+        launch.spec[4] = m.size->m;
+        launch.spec[5] = m.size->n;
+        launch.spec[6] = m.size->k;
+    }
     launch.spec[7] = form_of(product);
     vk_cost(s, 2.0 * p->rows * p->cols * p->depth, matmul_bytes(p));
-    enum op_kernel kernel =
-        units == OP_UNITS_BF16
-            ? KERNEL_BY_TYPES(matmul_coopmat_bf16, product->b_type, product->y_type)
-            : KERNEL_BY_TYPES(matmul_coopmat, product->b_type, product->y_type);
-    DISPATCH_ID(s, kernel, matmul, launch, MATMUL_ARGS(product), .slice = cut.depth);
+    DISPATCH_ID(s, kernel_of(product, units, tier), matmul, launch, MATMUL_ARGS(product),
+                .slice = cut.depth);
     matmul_sum_slices(s, p, &cut);
     return true;
 }

@@ -226,6 +226,7 @@ static void fill_caps(VkInstance instance, VkPhysicalDevice handle, struct vk_ca
     caps->memory_free_bytes = vk_memory_free(
         handle, has_extension(handle, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME), &caps->memory_bytes);
     vk_coopmat_query(instance, handle, caps);
+    vk_coopmat2_query(instance, handle, caps);
 }
 
 static int by_kind(const void *a, const void *b)

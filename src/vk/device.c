@@ -133,6 +133,9 @@ static VkResult create_logical(struct vk_device *d, const char **extensions,
     void *next = d->statistics ? &statistics : NULL;
     struct vk_coopmat_features coopmat;
     extension_count += vk_coopmat_enable(&d->caps, &coopmat, &next, extensions + extension_count);
+    struct vk_coopmat2_features coopmat2;
+    const char *coopmat2_extension = vk_coopmat2_enable(&d->caps, &coopmat2, &next);
+    if (coopmat2_extension) extensions[extension_count++] = coopmat2_extension;
     VkPhysicalDeviceVulkan13Features want13 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
         .pNext = next,
@@ -182,7 +185,7 @@ static VkResult create_logical(struct vk_device *d, const char **extensions,
 static bool open_logical(struct vk_device *d)
 {
     uint32_t count = 0, wanted = 0;
-    const char *extensions[3 + VK_COOPMAT_EXTENSIONS]; // the last ones for create_logical()
+    const char *extensions[4 + VK_COOPMAT_EXTENSIONS]; // the last ones for create_logical()
     VkExtensionProperties *found = NULL;
     if (vkEnumerateDeviceExtensionProperties(d->physical, NULL, &count, NULL) == VK_SUCCESS) {
         found = MEM_ARRAY(VkExtensionProperties, count + 1);

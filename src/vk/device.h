@@ -15,12 +15,24 @@ enum vk_device_kind {
 };
 
 // Matmul tiers a device can run (with what this build was compiled with).
-enum vk_tier { VK_TIER_DIRECT = 1, VK_TIER_SHARED = 2, VK_TIER_COOPMAT = 4 };
+enum vk_tier {
+    VK_TIER_DIRECT = 1,
+    VK_TIER_SHARED = 2,
+    VK_TIER_COOPMAT = 4, // VK_KHR_cooperative_matrix
+    VK_TIER_COOPMAT2 = 8 // VK_NV_cooperative_matrix2, never without the one above
+};
 
 // Sizes of the matrices that a subgroup multiplies, [m, k] by [k, n], summing in fp32. m 0: none.
 struct vk_matrix_size {
     uint32_t m, n, k;
 };
+
+// Matrices of any multiples of these sizes, that a subgroup multiplies, or a whole workgroup of
+// `lanes`. m 0: none.
+struct vk_matrix_grain {
+    uint32_t m, n, k, lanes; // lanes 0: a subgroup
+};
+#define VK_MATRIX_GRAINS 8
 
 struct vk_caps {
     uint32_t index;                     // position in the list that --device N selects from
@@ -43,6 +55,10 @@ struct vk_caps {
     // By the type of the factors; zero where the device multiplies none, or the build has no
     // kernels for them. VK_TIER_COOPMAT is there where one of them is.
     struct vk_matrix_size coopmat_fp16, coopmat_bf16;
+    // The same for VK_TIER_COOPMAT2; a grain of none ends the list. Sizes end at matrix_most, a
+    // workgroup's matrices take some shared memory.
+    struct vk_matrix_grain grains_fp16[VK_MATRIX_GRAINS], grains_bf16[VK_MATRIX_GRAINS];
+    uint32_t matrix_most, matrix_shared_bytes;
     uint32_t tiers;      // enum vk_tier bits
     const char *missing; // first required feature that is missing, NULL if usable
 };

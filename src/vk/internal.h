@@ -69,6 +69,21 @@ struct vk_coopmat_features {
 uint32_t vk_coopmat_enable(const struct vk_caps *caps, struct vk_coopmat_features *features,
                            void **next, const char *names[VK_COOPMAT_EXTENSIONS]);
 
+// ---- coopmat2.c: matrices of free sizes, of subgroups and workgroups ----
+
+// As those above; after vk_coopmat_query(), and where that found nothing, nothing.
+void vk_coopmat2_query(VkInstance instance, VkPhysicalDevice handle, struct vk_caps *caps);
+
+struct vk_coopmat2_features {
+#ifdef VK_NV_cooperative_matrix2
+    VkPhysicalDeviceCooperativeMatrix2FeaturesNV coopmat2;
+#else
+    int none;
+#endif
+};
+const char *vk_coopmat2_enable(const struct vk_caps *caps, struct vk_coopmat2_features *features,
+                               void **next);
+
 // ---- memory.c ----
 
 // One allocation with its buffer. The usable range starts at `addr`, aligned to VK_ALIGN.

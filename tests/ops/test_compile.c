@@ -52,6 +52,8 @@ static bool launched(const struct vk_device *device, const char *name)
         if (strncmp(op_kernels[i].name, name, n) == 0 &&
             strcmp(op_kernels[i].name + n, "_cpu") == 0)
             return false;
+    if (strstr(name, "coopmat2") && !(vk_device_caps(device)->tiers & VK_TIER_COOPMAT2))
+        return false;
     if (strstr(name, "coopmat"))
         return op_units_matrix(device,
                                strstr(name, "coopmat_bf16") ? OP_UNITS_BF16 : OP_UNITS_FP16);

@@ -1,5 +1,6 @@
 // dtype: bf16: forward and backward see the weights rounded to bf16, the optimiser and the
 // reference update the fp32 masters.
+#define _POSIX_C_SOURCE 200809L // setenv
 #include "trial.h"
 
 #include "../common/device.h"
@@ -12,6 +13,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 // cmocka wants the headers above first.
 #include <cmocka.h>
@@ -239,48 +241,75 @@ static double distance(const struct model_weights *got, const struct model_weigh
     return sqrt(apart / size);
 }
 
-// Products on matrix units, with factors of 11 bits: the gradient is that of fp32 products on the
-// same rounded weights to a few units of those. PyTorch with its linear layers' factors rounded to
-// fp16, on other rows of the same models, comes to 2.3e-3 and 1.9e-3.
-static void products_in_fp16(void **state)
+// Matrix units by the values of dtype and TRDPO_TIER that ask for them, and how far from fp32 the
+// gradient and a row's loss may be.
+struct kind {
+    const char *keys, *tier;
+    enum op_units units;
+    enum vk_tier needs;
+    double gradient, loss;
+};
+
+static void products_on(const struct kind *kind, const char *model)
 {
+    struct trial exact, units;
+    open(&exact, model, "{\"dtype\": \"fp32\"}");
+    round_weights(&exact.policy);
+    round_weights(&exact.ref);
+    trial_step(&exact, 1);
+    setenv("TRDPO_TIER", kind->tier, 1);
+    open(&units, model, kind->keys);
+    trial_try_step(&units, 1);
+    // The scale that PyTorch begins with may be too much: then the step is left out.
+    for (int step = 2; units.results.nonfinite && step < 10; step++)
+        trial_try_step(&units, step);
+    unsetenv("TRDPO_TIER");
+    assert_int_equal(units.results.nonfinite, 0);
+    double off = distance(&units.m, &exact.m), loss = 0;
+    for (int k = 0; k < TRIAL_ROWS; k++)
+        loss = fmax(loss, fabs((double)units.rows[k].pair.loss - (double)exact.rows[k].pair.loss));
+    print_message("%s, %s, %s: gradient off by %.1e, losses by %.1e at most; scale %g\n", model,
+                  kind->keys, kind->tier, off, loss, (double)units.results.grad_scale);
+    assert_true(off > 1e-5 && off < kind->gradient);
+    assert_true(loss < kind->loss);
+    trial_close(&exact);
+    trial_close(&units);
+}
+
+// With factors of 11 bits the gradient is that of fp32 products on the same rounded weights to a
+// few units of those. PyTorch with its linear layers' factors rounded to fp16, on other rows of the
+// same models, comes to 2.3e-3 and 1.9e-3. Factors of bf16 have 8 bits.
+static void products_on_matrix_units(void **state)
+{
+    static const struct kind kinds[] = {
+        {"{\"dtype\": \"fp16\"}", "coopmat", OP_UNITS_FP16, VK_TIER_COOPMAT, 7e-3, 2e-3},
+        {"{\"dtype\": \"fp16\"}", "coopmat2", OP_UNITS_FP16, VK_TIER_COOPMAT2, 7e-3, 2e-3},
+        {"{\"dtype\": \"bf16\"}", "coopmat", OP_UNITS_BF16, VK_TIER_COOPMAT, 56e-3, 16e-3},
+    };
+    size_t had = 0;
     (void)state;
-    if (!(vk_device_caps(device)->tiers & VK_TIER_COOPMAT)) {
-        print_message(
-            "skipped: the device has no matrix units, or this build no kernels for them\n");
-        skip();
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const struct kind *kind = &kinds[i];
+        bool has =
+            op_units_matrix(device, kind->units) && (vk_device_caps(device)->tiers & kind->needs);
+        if (!has) {
+            print_message("%s, %s: left out: the device has no such matrix units, or this build no "
+                          "kernels for them\n",
+                          kind->keys, kind->tier);
+            continue;
+        }
+        products_on(kind, "tiny-gqa");
+        products_on(kind, "tiny-llama3");
+        had++;
     }
-    static const char *const names[] = {"tiny-gqa", "tiny-llama3"};
-    for (size_t i = 0; i < 2; i++) {
-        struct trial exact, units;
-        open(&exact, names[i], "{\"dtype\": \"fp32\"}");
-        open(&units, names[i], "{\"dtype\": \"fp16\"}");
-        round_weights(&exact.policy);
-        round_weights(&exact.ref);
-        trial_step(&exact, 1);
-        trial_try_step(&units, 1);
-        // The scale that PyTorch begins with may be too much: then the step is left out.
-        for (int step = 2; units.results.nonfinite && step < 10; step++)
-            trial_try_step(&units, step);
-        assert_int_equal(units.results.nonfinite, 0);
-        double off = distance(&units.m, &exact.m), loss = 0;
-        for (int k = 0; k < TRIAL_ROWS; k++)
-            loss =
-                fmax(loss, fabs((double)units.rows[k].pair.loss - (double)exact.rows[k].pair.loss));
-        print_message("%s: gradient off by %.1e, losses by %.1e at most; scale %g\n", names[i], off,
-                      loss, (double)units.results.grad_scale);
-        assert_true(off > 1e-5 && off < 7e-3);
-        assert_true(loss < 2e-3);
-        trial_close(&exact);
-        trial_close(&units);
-    }
+    if (!had) skip();
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(passes_see_rounded_weights), cmocka_unit_test(small_steps_add_up),
-        cmocka_unit_test(gradient_is_rounded),        cmocka_unit_test(products_in_fp16),
+        cmocka_unit_test(gradient_is_rounded),        cmocka_unit_test(products_on_matrix_units),
         cmocka_unit_test(scale_leaves_no_trace),      cmocka_unit_test(overflow_is_left_out),
     };
     if (device_skip()) return device_skip();

@@ -30,6 +30,9 @@ static void listed(void **state)
         // Matrix units and their tier come together.
         const struct vk_matrix_size *sizes[] = {&c->coopmat_fp16, &c->coopmat_bf16};
         assert_int_equal((c->tiers & VK_TIER_COOPMAT) != 0, sizes[0]->m || sizes[1]->m);
+        assert_int_equal((c->tiers & VK_TIER_COOPMAT2) != 0,
+                         c->grains_fp16[0].m || c->grains_bf16[0].m);
+        if (c->tiers & VK_TIER_COOPMAT2) assert_true(c->coopmat2 && c->matrix_most >= 32);
         for (size_t k = 0; k < 2; k++) {
             const struct vk_matrix_size *m = sizes[k];
             if (!m->m) continue;

@@ -182,6 +182,8 @@ static bool can_have(const struct vk_device *device, size_t kernel)
 {
     if (!needs[kernel]) return true;
     bool bf16 = strcmp(needs[kernel], "GL_EXT_bfloat16") == 0;
+    bool free_sizes = strstr(op_kernels[kernel].name, "coopmat2") != NULL;
+    if (free_sizes && !(vk_device_caps(device)->tiers & VK_TIER_COOPMAT2)) return false;
     return op_units_matrix(device, bf16 ? OP_UNITS_BF16 : OP_UNITS_FP16) != NULL;
 }
 
@@ -212,7 +214,9 @@ bool compile_kernels(const struct compile_params *params, struct compile_summary
         printf("%s, %s %s; subgroup %u; tier %s%s\n", caps->name, caps->driver, caps->driver_info,
                (unsigned)caps->subgroup_size,
                op_linear_tier(device) == VK_TIER_SHARED ? "shared" : "direct",
-               caps->tiers & VK_TIER_COOPMAT ? ", coopmat" : "");
+               caps->tiers & VK_TIER_COOPMAT2  ? ", coopmat, coopmat2"
+               : caps->tiers & VK_TIER_COOPMAT ? ", coopmat"
+                                               : "");
         print_titles();
     }
     bool ok = op_check_run(device, &check, &cases);

@@ -29,7 +29,8 @@ static const char usage[] =
     "  --json           one JSON object a line\n"
     "  --list           names of the operations\n"
     "  --help           this text\n\n"
-    "TRDPO_TIER=direct|shared|coopmat chooses the kernels of products, attention and arenas.\n";
+    "TRDPO_TIER=direct|shared|coopmat|coopmat2 chooses the kernels of products, attention and "
+    "arenas.\n";
 
 // The value of `--name VALUE` or `--name=VALUE` at argv[*i], or NULL if argv[*i] is something else.
 static const char *value_of(const char *name, int argc, char **argv, int *i)

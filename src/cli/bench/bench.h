@@ -47,4 +47,7 @@ bool bench_time(const struct bench *b, const char *name, vk_record_fn record, vo
 // "direct" or "shared": the tier that products and attention use on this device.
 const char *bench_tier(const struct bench *b);
 
+// "coopmat" or "coopmat2": that of products on matrix units.
+const char *bench_units_tier(const struct bench *b);
+
 #endif

@@ -82,6 +82,11 @@ vk_addr bench_numbers(struct vk_arena *arena, uint64_t count, bool *ok)
     return numbers_of(arena, count, OP_F32, ok);
 }
 
+const char *bench_units_tier(const struct bench *b)
+{
+    return op_units_tier(b->device) == VK_TIER_COOPMAT2 ? "coopmat2" : "coopmat";
+}
+
 // What products are computed in.
 static const char *dtype_of(enum op_units units)
 {
@@ -160,12 +165,13 @@ static bool time_product(const struct bench *b, enum orientation which, enum op_
     double seconds = 0;
     ok = ok && bench_time(b, names[which], record_product, &p, &seconds);
     if (ok)
-        b->report(b->ctx, &(struct bench_result){.name = names[which],
-                                                 .shape = {m, n, k},
-                                                 .dtype = dtype_of(units),
-                                                 .tier = units ? "coopmat" : bench_tier(b),
-                                                 .seconds = seconds,
-                                                 .gflops = 2e-9 * m * n * k / seconds});
+        b->report(b->ctx,
+                  &(struct bench_result){.name = names[which],
+                                         .shape = {m, n, k},
+                                         .dtype = dtype_of(units),
+                                         .tier = units ? bench_units_tier(b) : bench_tier(b),
+                                         .seconds = seconds,
+                                         .gflops = 2e-9 * m * n * k / seconds});
     vk_arena_finish(&arena);
     return ok;
 }

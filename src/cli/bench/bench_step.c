@@ -189,19 +189,19 @@ bool bench_step(const struct bench *b)
         double scored = 2.0 * st.pairs * COMPLETION;
         // Reference 1, policy 1 + 2; what checkpointing does again does not count.
         double flops = 4 * model_forward_flops(c, slots, scored);
-        b->report(b->ctx,
-                  &(struct bench_result){
-                      .name = b->recompute ? "step_checkpointing" : "step",
-                      .shape = {(uint32_t)slots, c->layers, c->channels},
-                      .dtype = st.precision.weights == MODEL_F32     ? "f32"
-                               : st.precision.gradient == MODEL_BF16 ? "bf16 grads"
-                                                                     : "bf16",
-                      .tier = st.precision.units == OP_UNITS_FP32 ? bench_tier(b) : "coopmat",
-                      .bytes = bytes,
-                      .peak = vk_memory_in_use(b->device),
-                      .seconds = best,
-                      .gflops = 1e-9 * flops / best,
-                      .tokens_per_second = 2.0 * st.pairs * (PROMPT + COMPLETION) / best});
+        b->report(b->ctx, &(struct bench_result){
+                              .name = b->recompute ? "step_checkpointing" : "step",
+                              .shape = {(uint32_t)slots, c->layers, c->channels},
+                              .dtype = st.precision.weights == MODEL_F32     ? "f32"
+                                       : st.precision.gradient == MODEL_BF16 ? "bf16 grads"
+                                                                             : "bf16",
+                              .tier = st.precision.units == OP_UNITS_FP32 ? bench_tier(b)
+                                                                          : bench_units_tier(b),
+                              .bytes = bytes,
+                              .peak = vk_memory_in_use(b->device),
+                              .seconds = best,
+                              .gflops = 1e-9 * flops / best,
+                              .tokens_per_second = 2.0 * st.pairs * (PROMPT + COMPLETION) / best});
     }
     close_step(&st);
     return ok;

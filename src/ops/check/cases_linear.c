@@ -9,9 +9,9 @@
 
 // Sizes of a case. live 0: no count. tier 0: the op itself with all the scratch it asks for; else
 // an enum vk_tier with `scratch` KiB, so that every kernel runs on every device. That of matrix
-// units is reached by the op: 4 is fp16's, 8 bf16's.
+// units is reached by the op: 4 is fp16's, 8 bf16's; with matrices of free sizes 16 and 32.
 enum { M, N, K, LIVE, TIER, WITH, SCRATCH };
-enum { TIER_FP16 = VK_TIER_COOPMAT, TIER_BF16 = 2 * VK_TIER_COOPMAT };
+enum { TIER_FP16 = 4, TIER_BF16 = 8, TIER_FREE_FP16 = 16, TIER_FREE_BF16 = 32 };
 #define LETTERS "M N K live tier with scratch"
 // Bits of `with`; an orientation takes those it knows. BIAS is dbias in bwd_weight.
 enum { BIAS = 1, ADD = 2, IN_PLACE = 4 };
@@ -65,16 +65,22 @@ struct recorded {
 
 static enum op_units units_of(uint32_t tier)
 {
-    return tier == TIER_FP16 ? OP_UNITS_FP16 : tier == TIER_BF16 ? OP_UNITS_BF16 : OP_UNITS_FP32;
+    return tier == TIER_FP16 || tier == TIER_FREE_FP16   ? OP_UNITS_FP16
+           : tier == TIER_BF16 || tier == TIER_FREE_BF16 ? OP_UNITS_BF16
+                                                         : OP_UNITS_FP32;
 }
 
 // False if the device has no kernels for the case.
 static bool can_compute(struct check *c, const uint32_t *n)
 {
     enum op_units units = units_of(n[TIER]);
-    if (units == OP_UNITS_FP32 || op_units_matrix(c->device, units)) return true;
-    check_skip(c, "the device has no matrix units for %s, or this build no kernels for them",
-               units == OP_UNITS_FP16 ? "fp16" : "bf16");
+    bool free_sizes = n[TIER] >= TIER_FREE_FP16;
+    bool has_free = vk_device_caps(c->device)->tiers & VK_TIER_COOPMAT2;
+    if (units == OP_UNITS_FP32 || (op_units_matrix(c->device, units) && (!free_sizes || has_free)))
+        return true;
+    check_skip(c, "the device has no matrix units for %s%s, or this build no kernels for them",
+               units == OP_UNITS_FP16 ? "fp16" : "bf16",
+               free_sizes ? " in matrices of free sizes" : "");
     return false;
 }
 
@@ -95,7 +101,9 @@ static void record(struct vk_seq *s, void *ctx)
     if (r->scratch) setup.scratch = r->scratch->addr;
     if (r->scratch) setup.scratch_bytes = r->scratch->count * 4;
     op_linear_use(s, &setup);
-    if (r->tier && setup.units == OP_UNITS_FP32)
+    if (r->tier >= TIER_FREE_FP16)
+        matmul_record_tier(s, &r->product, VK_TIER_COOPMAT2);
+    else if (r->tier && setup.units == OP_UNITS_FP32)
         matmul_record_tier(s, &r->product, (enum vk_tier)r->tier);
     else if (r->fwd)
         op_linear_fwd(s, r->fwd);
@@ -222,7 +230,7 @@ static void linear_bwd_weight(struct check *c, const uint32_t *n)
 // Sizes that every orientation and tier is put through: M, N, K, live, tier, with, scratch.
 // clang-format off
 #define SIZES(op)                                                                                  \
-    SIZES_AS(op, NULL), TIERS(op, NULL, 1), TIERS(op, NULL, 2), UNITS(op, NULL, 4), UNITS(op, NULL, 8)
+    SIZES_AS(op, NULL), TIERS(op, NULL, 1), TIERS(op, NULL, 2), ALL_UNITS(op, NULL)
 #define SIZES_AS(op, dtype)                                                                        \
     CASE_AS(op, dtype, 1, 1, 1, 0, 0, 0, 0), CASE_AS(op, dtype, 31, 33, 257, 0, 0, 0, 0),          \
     CASE_AS(op, dtype, 33, 257, 31, 17, 0, BIAS, 0),                                               \
@@ -253,9 +261,10 @@ static void linear_bwd_weight(struct check *c, const uint32_t *n)
     CASE_AS(op, dtype, 4200, 40, 48, 4100, tier, ADD, 1024),                                       \
     TIMED_AS(op, dtype, 1024, 1024, 1024, tier), TIMED_AS(op, dtype, 512, 4096, 256, tier),        \
     TIMED_AS(op, dtype, 4096, 4096, 4096, tier), TIMED_AS(op, dtype, 1024, 2048, 8192, tier)
+#define ALL_UNITS(op, dtype)                                                                       \
+    UNITS(op, dtype, 4), UNITS(op, dtype, 8), UNITS(op, dtype, 16), UNITS(op, dtype, 32)
 #define BF16(op, dtype)                                                                            \
-    SIZES_AS(op, dtype), TIERS(op, dtype, 1), TIERS(op, dtype, 2), UNITS(op, dtype, 4),            \
-    UNITS(op, dtype, 8),                                                                           \
+    SIZES_AS(op, dtype), TIERS(op, dtype, 1), TIERS(op, dtype, 2), ALL_UNITS(op, dtype),           \
     CASE_AS(op, dtype, 4, 40, 258, 0, 0, BIAS, 0), CASE_AS(op, dtype, 8, 512, 255, 7, 0, ADD, 0)
 #define CASE(op, ...) CASE_AS(op, NULL, __VA_ARGS__)
 #define CASE_AS(op, dtype, m, n, k, live, tier, with, scratch)                                     \
