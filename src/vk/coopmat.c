@@ -9,7 +9,6 @@
 #if defined(TRDPO_GLSLC_COOPMAT) && defined(VK_KHR_cooperative_matrix)
 
 // Not in every header that has cooperative matrices.
-#define COMPONENT_BF16 ((VkComponentTypeKHR)1000141000)
 #define STRUCTURE_BFLOAT16_FEATURES ((VkStructureType)1000141000)
 #define EXTENSION_BFLOAT16 "VK_KHR_shader_bfloat16"
 

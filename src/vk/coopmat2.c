@@ -5,9 +5,6 @@
 
 #if defined(TRDPO_GLSLC_COOPMAT2) && defined(VK_NV_cooperative_matrix2)
 
-// Not in every header that has these matrices.
-#define COMPONENT_BF16 ((VkComponentTypeKHR)1000141000)
-
 static bool fits(const VkCooperativeMatrixFlexibleDimensionsPropertiesNV *p,
                  VkComponentTypeKHR type)
 {

@@ -46,6 +46,9 @@ bool vk_physical_list(VkInstance instance, struct vk_physical **list, size_t *co
 
 // ---- coopmat.c: matrix units ----
 
+// VK_COMPONENT_TYPE_BFLOAT16_KHR, which not every header has.
+#define COMPONENT_BF16 ((VkComponentTypeKHR)1000141000)
+
 // Fills in what a device's matrix units can do, and their tier. After the rest of caps.
 void vk_coopmat_query(VkInstance instance, VkPhysicalDevice handle, struct vk_caps *caps);
 
