@@ -160,12 +160,15 @@ void op_adamw_8bit(struct vk_seq *s, const struct op_adamw_8bit *p)
     CHECK_WORDS(s, p->results, sizeof(struct step_results) / 4);
     CHECK_OPTIONAL_WORDS(s, p->decay, (p->weight.count / BLOCK + 31) / 32);
     check_types(&p->weight, &p->grad);
+    struct vk_launch launch = groups_of(tiles_of(&p->weight), GROUP_TILES);
+    // A subgroup there, which finds its scales without barriers; a lane has 8 elements at least.
+    uint32_t subgroup = vk_device_caps(vk_seq_device(s))->subgroup_size;
+    if (op_on_cpu(s)) launch.local = subgroup < BLOCK / 8 ? subgroup : BLOCK / 8;
     vk_cost(s, 60.0 * count, (12.0 + 2 * element(&p->grad) + 16.0 / BLOCK) * count);
-    DISPATCH_ID(s, VARIANT_BY_ARENAS(s, adamw_8bit, &p->weight, &p->grad), adamw_8bit,
-                groups_of(tiles_of(&p->weight), GROUP_TILES), .weight = p->weight.table,
-                .weight_lower = p->weight.lower, .grad = p->grad.table, .m = p->m.table,
-                .v = p->v.table, .scales = p->scales, .step = p->step, .results = p->results,
-                .decay = p->decay, .blocks = blocks_of(&p->weight),
+    DISPATCH_ID(s, VARIANT_BY_ARENAS(s, adamw_8bit, &p->weight, &p->grad), adamw_8bit, launch,
+                .weight = p->weight.table, .weight_lower = p->weight.lower, .grad = p->grad.table,
+                .m = p->m.table, .v = p->v.table, .scales = p->scales, .step = p->step,
+                .results = p->results, .decay = p->decay, .blocks = blocks_of(&p->weight),
                 .span_shift = p->weight.span_shift - ARENA_TILE_LOG2, .tiles = GROUP_TILES,
                 .beta1 = (float)p->beta1, .beta2 = (float)p->beta2,
                 .one_minus_beta1 = (float)(1 - p->beta1), .one_minus_beta2 = (float)(1 - p->beta2),
