@@ -18,14 +18,14 @@ static void linear_backward(struct vk_seq *s, const struct model_pass *p,
                             vk_addr dx, vk_addr dy, vk_addr x)
 {
     const struct model_batch *b = p->batch;
-    op_linear_bwd_weight(s, &(struct op_linear_bwd_weight){
-                                .dw = grad->w, .dbias = grad->bias, .dy = dy, .x = x,
-                                .rows = b->tokens, .in = l->in, .out = l->out,
-                                .live = b->live_tokens, .dw_type = grad->type});
-    op_linear_bwd_input(s, &(struct op_linear_bwd_input){.dx = dx, .dy = dy, .w = l->w,
-                                                         .rows = b->tokens, .in = l->in,
-                                                         .out = l->out, .live = b->live_tokens,
-                                                         .w_type = l->type});
+    op_linear_bwd(s,
+                  &(struct op_linear_bwd_weight){.dw = grad->w, .dbias = grad->bias, .dy = dy,
+                                                 .x = x, .rows = b->tokens, .in = l->in,
+                                                 .out = l->out, .live = b->live_tokens,
+                                                 .dw_type = grad->type},
+                  &(struct op_linear_bwd_input){.dx = dx, .dy = dy, .w = l->w, .rows = b->tokens,
+                                                .in = l->in, .out = l->out,
+                                                .live = b->live_tokens, .w_type = l->type});
 }
 
 // Makes the normalised rows again, as the weight gradient behind the norm needs them.

@@ -136,11 +136,23 @@ void matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier t
     }
 }
 
-void matmul_record(struct vk_seq *s, const struct matmul *p)
+static enum vk_tier tier_of(struct vk_seq *s)
 {
     const struct vk_device *device = vk_seq_device(s);
     bool units = op_units_matrix(device, (enum op_units)vk_seq_maths(s));
-    matmul_record_tier(s, p, units ? op_units_tier(device) : op_linear_tier(device));
+    return units ? op_units_tier(device) : op_linear_tier(device);
+}
+
+void matmul_record(struct vk_seq *s, const struct matmul *p)
+{
+    matmul_record_tier(s, p, tier_of(s));
+}
+
+static bool stands_alone(struct vk_seq *s, const struct matmul *p)
+{
+    enum vk_tier tier = tier_of(s);
+    return tier == VK_TIER_SHARED ? matmul_shared_alone(s, p)
+                                  : tier >= VK_TIER_COOPMAT && matmul_coopmat_alone(s, p, tier);
 }
 
 struct matmul matmul_of_fwd(const struct op_linear *p)
@@ -216,6 +228,27 @@ void op_linear_bwd_weight(struct vk_seq *s, const struct op_linear_bwd_weight *p
     if (p->rows == 0) return;
     if (p->dbias) bias_gradient(s, p);
     matmul_record(s, &product);
+}
+
+static bool apart(vk_addr a, uint64_t a_bytes, vk_addr b, uint64_t b_bytes)
+{
+    return a + a_bytes <= b || b + b_bytes <= a;
+}
+
+void op_linear_bwd(struct vk_seq *s, const struct op_linear_bwd_weight *weight,
+                   const struct op_linear_bwd_input *input)
+{
+    struct matmul dw = matmul_of_bwd_weight(weight), dx = matmul_of_bwd_input(input);
+    uint64_t in = sizeof(float) * (uint64_t)input->rows * input->in;
+    uint64_t out = sizeof(float) * (uint64_t)input->rows * input->out;
+    CHECK(weight->dy == input->dy && weight->rows == input->rows);
+    CHECK(weight->in == input->in && weight->out == input->out);
+    CHECK(apart(input->dx, in, weight->x, in) && apart(input->dx, in, weight->dy, out));
+    bool together = input->rows > 0 && stands_alone(s, &dw) && stands_alone(s, &dx);
+    if (together) vk_group_begin(s);
+    op_linear_bwd_weight(s, weight);
+    op_linear_bwd_input(s, input);
+    if (together) vk_group_end(s);
 }
 
 uint64_t op_linear_scratch_bytes(const struct vk_device *device,

@@ -39,6 +39,11 @@ struct op_linear_bwd_weight {
 };
 void op_linear_bwd_weight(struct vk_seq *s, const struct op_linear_bwd_weight *p);
 
+// Both gradients from the same dy and rows. Neither reads what the other writes, so where each is
+// one dispatch without scratch, as large ones on GPUs are, there is no barrier between them.
+void op_linear_bwd(struct vk_seq *s, const struct op_linear_bwd_weight *weight,
+                   const struct op_linear_bwd_input *input);
+
 // Scratch in bytes that the products above may want on this device for the largest of the shapes
 // they are used with (packed panels, split-K partial sums). Set once before recording; without it
 // they use the kernels that need none.

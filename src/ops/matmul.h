@@ -22,7 +22,7 @@ struct matmul {
 
 // Records the product with the units that op_linear_use() set and the device's tier, or with the
 // tier given (which the device has). Its dispatches follow each other: not for use inside
-// vk_group_begin/end.
+// vk_group_begin/end, unless it stands alone.
 void matmul_record(struct vk_seq *s, const struct matmul *p);
 void matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier tier);
 
@@ -66,6 +66,10 @@ uint64_t matmul_shared_scratch(const struct vk_device *device, uint32_t rows, ui
 bool matmul_coopmat(struct vk_seq *s, const struct matmul *p, enum vk_tier tier);
 uint64_t matmul_coopmat_scratch(const struct vk_device *device, uint32_t rows, uint32_t cols,
                                 uint32_t depth);
+
+// Whether these record one dispatch that uses no scratch: such a product may stand in a group.
+bool matmul_shared_alone(struct vk_seq *s, const struct matmul *p);
+bool matmul_coopmat_alone(struct vk_seq *s, const struct matmul *p, enum vk_tier tier);
 
 // Where a result has fewer tiles than this, a GPU is not filled.
 #define MATMUL_TILES_ENOUGH 192

@@ -179,6 +179,15 @@ static enum op_kernel kernel_of(const struct matmul *p, enum op_units units, enu
                 : KERNEL_BY_TYPES(matmul_coopmat, p->b_type, p->y_type);
 }
 
+bool matmul_coopmat_alone(struct vk_seq *s, const struct matmul *p, enum vk_tier tier)
+{
+    struct vk_device *device = vk_seq_device(s);
+    struct matrices m = matrices_of(device, (enum op_units)vk_seq_maths(s), tier);
+    struct tile tile;
+    return choose(device, &m, p->rows, p->cols, &tile) &&
+           matmul_slice(s, p, tiles_of(&tile, p->rows, p->cols), MATMUL_COOPMAT_DEPTH).depth == 0;
+}
+
 bool matmul_coopmat(struct vk_seq *s, const struct matmul *p, enum vk_tier tier)
 {
     enum { SCOPE_WORKGROUP = 2, SCOPE_SUBGROUP = 3 }; // SPIR-V's numbers

@@ -54,6 +54,13 @@ static bool takes_vectors(const struct matmul *p)
            (p->a_by_depth || p->rows % 4 == 0);
 }
 
+bool matmul_shared_alone(struct vk_seq *s, const struct matmul *p)
+{
+    struct tile tile = choose(vk_seq_device(s), p->rows, p->cols);
+    return p->depth <= matmul_depth_most(p->y_type) &&
+           matmul_slice(s, p, tiles_of(&tile, p->rows, p->cols), STRIP_DEPTH).depth == 0;
+}
+
 void matmul_shared(struct vk_seq *s, const struct matmul *p)
 {
     struct tile tile = choose(vk_seq_device(s), p->rows, p->cols);
