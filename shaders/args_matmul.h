@@ -2,6 +2,10 @@
 //
 // All compute y[i, j] = sum over k of a(i, k) b(k, j) + bias[j] + add[i, j] for i < rows, j < cols,
 // k < depth. `live`, less `live_from`, bounds the rows, or the depth where live_depth is 1.
+//
+// Products of matmul_shared and matmul_coopmat may end in SwiGLU, by a specialization constant: the
+// columns of y are those of gate and then of up, cols / 2 of each, and h[i, j], a matrix of as
+// many, is swiglu(y[i, j], y[i, cols / 2 + j]), where h is given.
 #ifndef TRDPO_ARGS_MATMUL_H
 #define TRDPO_ARGS_MATMUL_H
 
@@ -13,6 +17,7 @@ struct matmul_args {
     ADDRESS(f32) b;
     ADDRESS(f32) bias;
     ADDRESS(f32) add;
+    ADDRESS(f32) h;
     ADDRESS(u32) live;
     uint rows, cols, depth;
     uint a_row, a_col, b_row, b_col;
@@ -26,7 +31,8 @@ struct matmul_args {
 #define MATMUL_B_BY_DEPTH 2u
 #define MATMUL_A_VECTORS 4u // takes loads of eight that begin at a multiple of eight
 #define MATMUL_B_VECTORS 8u
-#define MATMUL_Y_VECTORS 16u // y, add and bias take vectors of four, and rows are made of such
+#define MATMUL_Y_VECTORS 16u // y, add, bias and h take vectors of four, and rows are made of such
+#define MATMUL_SWIGLU 32u    // with MATMUL_B_BY_DEPTH, parts that are multiples of 2 N; no slices
 
 // Depth of the panels is a multiple of this; what lies beyond the operand's own depth is zero.
 #define MATMUL_DEPTH_STEP 8

@@ -7,12 +7,16 @@
 // that lie in shared memory, the registers already load the next strips, eight neighbouring elements
 // at a time. Strips lie in shared memory the way the operands lie in memory, so nothing is
 // transposed; the matrix units read either way. Each subgroup has PART_ROWS x PART_COLS of the tile,
-// in matrices of M x N, and gives them out through a matrix of shared memory of its own.
+// in matrices of M x N, and gives them out through a matrix of shared memory of its own. With SWIGLU
+// every other N columns of a tile are of gate and those beside them of up, so that what belongs together
+// goes through the same lanes' hands.
 //
 // With -DCOOPMAT2 (VK_NV_cooperative_matrix2) a part is one matrix, which the driver makes of what its
-// units multiply, and which may be the whole workgroup's; its elements are given out one by one.
+// units multiply, and which may be the whole workgroup's; its elements are given out one by one. It
+// does not end in SwiGLU.
 #version 460
 #include "common.glsl"
+#include "activation.glsl"
 #include "matmul_bounds.glsl"
 #include "storage.glsl"
 #include "units.glsl"
@@ -42,6 +46,11 @@ const bool B_BY_DEPTH = (FORM & MATMUL_B_BY_DEPTH) != 0u;
 const bool A_VECTORS = (FORM & MATMUL_A_VECTORS) != 0u;
 const bool B_VECTORS = (FORM & MATMUL_B_VECTORS) != 0u;
 const bool Y_VECTORS = (FORM & MATMUL_Y_VECTORS) != 0u;
+#ifdef COOPMAT2
+const bool SWIGLU = false;
+#else
+const bool SWIGLU = (FORM & MATMUL_SWIGLU) != 0u;
+#endif
 
 const uint DEPTH = MATMUL_COOPMAT_DEPTH;
 const uint PARTS_ACROSS = TILE_COLS / PART_COLS;
@@ -59,6 +68,8 @@ shared UNIT_VEC4 b_strip[TILE_COLS * DEPTH_PITCH]; // [j][k] where B_BY_DEPTH, e
 #ifndef COOPMAT2
 const uint OUT_PITCH = N / 4 + 1;
 shared vec4 out_matrix[PARTS * M * OUT_PITCH];
+const uint PART_LANES = gl_WorkGroupSize.x / PARTS;
+const uint OUT_VECTORS = (M * N / 4 + PART_LANES - 1) / PART_LANES; // that a lane gives out of it
 #endif
 
 // Eight elements as they came from memory: they are converted when they are needed, not when they
@@ -149,6 +160,17 @@ strip_load strip_of(uint n, uint tile, bool by_depth, uint stride, uint line, ui
     return strip_load(k * stride + line, k < depth ? int(lines) - int(line) : 0);
 }
 
+// The same for b with SWIGLU, from column `col` of `half_cols` of gate, and of as many of up.
+strip_load strip_of_halves(uint n, uint stride, uint col, uint k, uint half_cols, uint depth)
+{
+    uvec2 place = strip_place(n, TILE_COLS, true);
+    bool up = (place.x / N & 1u) != 0u;
+    col += place.x / (2u * N) * N + place.x % N;
+    k += place.y;
+    return strip_load((up ? half_cols + col : col) * stride + k,
+                      col < half_cols ? int(depth) - int(k) : 0);
+}
+
 // Where it goes in shared memory.
 uint strip_slot(uint n, uint tile, bool by_depth)
 {
@@ -187,7 +209,8 @@ void put_four_grads(GRADS y, uint i, vec4 value)
 }
 
 // y[at], ... from column `col`, four elements of which `valid` exist. With Y_VECTORS all four do.
-void give_out(GRADS y, GRADS add, WEIGHTS bias, uint at, uint col, int valid, vec4 value)
+// Returns them as they are in y.
+vec4 give_out(GRADS y, GRADS add, WEIGHTS bias, uint at, uint col, int valid, vec4 value)
 {
     if (Y_VECTORS) {
         if (given(bias))
@@ -195,7 +218,7 @@ void give_out(GRADS y, GRADS add, WEIGHTS bias, uint at, uint col, int valid, ve
         if (given(add))
             value += four_grads(add, at);
         put_four_grads(y, at, value);
-        return;
+        return value;
     }
     [[unroll]] for (int i = 0; i < 4; i++) {
         if (valid > i) {
@@ -205,8 +228,22 @@ void give_out(GRADS y, GRADS add, WEIGHTS bias, uint at, uint col, int valid, ve
             if (given(add))
                 one += grad_at(add, at + i);
             put_grad(y, at + i, one);
+            value[i] = one;
         }
     }
+    return value;
+}
+
+// h[at], ... = value, likewise.
+void give_out_h(f32 h, uint at, int valid, vec4 value)
+{
+    if (Y_VECTORS) {
+        f32x4(uvec2(h)).v[at / 4u] = value;
+        return;
+    }
+    [[unroll]] for (int i = 0; i < 4; i++)
+        if (valid > i)
+            h.v[at + i] = value[i];
 }
 
 #ifdef COOPMAT2
@@ -238,7 +275,9 @@ void main()
     uint rows = args.rows, cols = args.cols, depth = args.depth;
     uint a_stride = A_BY_DEPTH ? args.a_row : args.a_col;
     uint b_stride = B_BY_DEPTH ? args.b_col : args.b_row;
-    uint row = gl_WorkGroupID.y * TILE_ROWS, col = gl_WorkGroupID.x * TILE_COLS;
+    const uint half_cols = cols / 2u; // SWIGLU: from gate to up, and a row of h
+    uint row = gl_WorkGroupID.y * TILE_ROWS;
+    uint col = gl_WorkGroupID.x * (SWIGLU ? TILE_COLS / 2u : TILE_COLS);
     uint k_begin = args.slice * gl_WorkGroupID.z;
     uint y_from = rows * cols * gl_WorkGroupID.z;
     matmul_bounds(args.live, uvec2(args.a), args.live_from, args.live_depth != 0u, rows, depth);
@@ -266,8 +305,10 @@ void main()
                 a_next[n] = load_eight_floats(a, load.at, load.valid, A_VECTORS);
             }
             [[unroll]] for (uint n = 0; n < B_LOADS; n++) {
-                strip_load load = strip_of(local_index + n * local_size, TILE_COLS, B_BY_DEPTH,
-                                           b_stride, col, k, cols, depth);
+                uint eight = local_index + n * local_size;
+                strip_load load =
+                    SWIGLU ? strip_of_halves(eight, b_stride, col, k, half_cols, depth)
+                           : strip_of(eight, TILE_COLS, B_BY_DEPTH, b_stride, col, k, cols, depth);
                 b_next[n] = load_eight_weights(b, load.at, load.valid, B_VECTORS);
             }
         }
@@ -317,12 +358,30 @@ void main()
     coopMatPerElementNV(sum[0], sum[0], give_out_element, row + part_row, col + part_col, rows, y_from);
 #else
     uint own = gl_SubgroupID * (M * OUT_PITCH);
+    vec4 gate[OUT_VECTORS]; // SWIGLU: until up comes
     [[unroll]] for (uint i = 0; i < ROW_STEPS; i++) {
         [[unroll]] for (uint j = 0; j < COL_STEPS; j++) {
             coopMatStore(sum[i * COL_STEPS + j], out_matrix, own, OUT_PITCH,
                          gl_CooperativeMatrixLayoutRowMajor);
             subgroupBarrier();
-            for (uint n = gl_SubgroupInvocationID; n < M * N / 4u; n += gl_SubgroupSize) {
+            [[unroll]] for (uint v = 0; SWIGLU && v < OUT_VECTORS; v++) {
+                uint n = gl_SubgroupInvocationID + v * PART_LANES;
+                uvec2 at = uvec2(n / (N / 4u), n % (N / 4u));
+                uint at_row = row + part_row + i * M + at.x;
+                uint h_col = col + part_col / 2u + j / 2u * N + at.y * 4u;
+                uint at_col = h_col + j % 2u * half_cols;
+                int valid = int(half_cols) - int(h_col);
+                if (n < M * N / 4u && at_row < rows && valid > 0) {
+                    vec4 value = give_out(y, add, bias, at_row * cols + at_col, at_col, valid,
+                                          out_matrix[own + at.x * OUT_PITCH + at.y]);
+                    if (j % 2u == 0u)
+                        gate[v] = value;
+                    else if (given(args.h))
+                        give_out_h(args.h, at_row * half_cols + h_col, valid,
+                                   swiglu(gate[v], value));
+                }
+            }
+            for (uint n = gl_SubgroupInvocationID; !SWIGLU && n < M * N / 4u; n += gl_SubgroupSize) {
                 uvec2 at = uvec2(n / (N / 4u), n % (N / 4u));
                 uint at_row = row + part_row + i * M + at.x;
                 uint at_col = col + part_col + j * N + at.y * 4u;

@@ -5,9 +5,11 @@
 // A workgroup goes through k in steps of DEPTH: all lanes copy a strip of a and of b to shared
 // memory while the registers already load the next strip, and each lane multiplies ROWS_PER_LANE
 // rows by COLS_PER_LANE columns. A lane's rows and columns are groups of four that lie TILE / groups
-// apart, so that neighbouring lanes read neighbouring shared memory.
+// apart, so that neighbouring lanes read neighbouring shared memory. With SWIGLU the first half of a
+// tile's columns is of gate and the other of up, so that a lane's two groups belong together.
 #version 460
 #include "common.glsl"
+#include "activation.glsl"
 #include "matmul_bounds.glsl"
 #include "storage.glsl"
 
@@ -17,7 +19,8 @@ layout(constant_id = 3) const uint ROWS_PER_LANE = 4; // multiples of 4; the wor
 layout(constant_id = 4) const uint COLS_PER_LANE = 4; // the quotient of the areas
 layout(constant_id = 5) const bool A_BY_DEPTH = true; // neighbours in memory differ in k
 layout(constant_id = 6) const bool B_BY_DEPTH = true;
-layout(constant_id = 7) const bool VECTORS = true; // operands and y take loads and stores of four
+layout(constant_id = 7) const bool VECTORS = true; // operands, y and h take loads and stores of four
+layout(constant_id = 8) const bool SWIGLU = false; // with B_BY_DEPTH, eight columns a lane; no slices
 
 ARGS(matmul_args);
 
@@ -114,6 +117,39 @@ strip_load strip_of(uint n, uint tile, bool by_depth, uint stride, uint line, ui
     return strip_load(k * stride + line, k < depth ? int(lines) - int(line) : 0);
 }
 
+// The same for b with SWIGLU, from column `col` of `half_cols` of gate, and of as many of up.
+strip_load strip_of_halves(uint n, uint stride, uint col, uint k, uint half_cols, uint depth)
+{
+    uvec2 place = strip_place(n, TILE_COLS, true);
+    bool up = place.x >= TILE_COLS / 2u;
+    col += up ? place.x - TILE_COLS / 2u : place.x;
+    k += place.y;
+    return strip_load((up ? half_cols + col : col) * stride + k,
+                      col < half_cols ? int(depth) - int(k) : 0);
+}
+
+// y[at], ... = value, of which `valid` exist.
+#define STORE4(name, type, put_four, put_one)                                                      \
+    void name(type y, uint at, int valid, vec4 value)                                              \
+    {                                                                                              \
+        if (VECTORS) {                                                                             \
+            put_four(y, at / 4u, value);                                                           \
+        } else {                                                                                   \
+            put_one(y, at, value.x);                                                               \
+            if (valid > 1)                                                                         \
+                put_one(y, at + 1u, value.y);                                                      \
+            if (valid > 2)                                                                         \
+                put_one(y, at + 2u, value.z);                                                      \
+            if (valid > 3)                                                                         \
+                put_one(y, at + 3u, value.w);                                                      \
+        }                                                                                          \
+    }
+
+void put_four_floats(f32 y, uint i, vec4 value) { f32x4(uvec2(y)).v[i] = value; }
+void put_float(f32 y, uint i, float value) { y.v[i] = value; }
+STORE4(store_floats, f32, put_four_floats, put_float)
+STORE4(store_grads, GRADS, put4, put_grad)
+
 void main()
 {
     f32 a = args.a;
@@ -122,7 +158,9 @@ void main()
     uint rows = args.rows, cols = args.cols, depth = args.depth;
     uint a_stride = A_BY_DEPTH ? args.a_row : args.a_col;
     uint b_stride = B_BY_DEPTH ? args.b_col : args.b_row;
-    uint row = gl_WorkGroupID.y * TILE_ROWS, col = gl_WorkGroupID.x * TILE_COLS;
+    const uint half_cols = cols / 2u; // SWIGLU: from gate to up, and a row of h
+    uint row = gl_WorkGroupID.y * TILE_ROWS;
+    uint col = gl_WorkGroupID.x * (SWIGLU ? TILE_COLS / 2u : TILE_COLS);
     uint k_begin = args.slice * gl_WorkGroupID.z;
     uint y_from = rows * cols * gl_WorkGroupID.z;
     matmul_bounds(args.live, uvec2(args.a), args.live_from, args.live_depth != 0u, rows, depth);
@@ -146,7 +184,13 @@ void main()
         next[n] = load4(x, load.at, load.valid);                                                   \
     }
 #define LOAD_A(k) LOAD_STRIP(a_next, load_floats, a, TILE_ROWS, A_BY_DEPTH, a_stride, row, k, rows)
-#define LOAD_B(k) LOAD_STRIP(b_next, load_weights, b, TILE_COLS, B_BY_DEPTH, b_stride, col, k, cols)
+#define LOAD_B(k)                                                                                  \
+    if (SWIGLU) {                                                                                  \
+        strip_load load =                                                                          \
+            strip_of_halves(local_index + n * LANES, b_stride, col, k, half_cols, depth);          \
+        b_next[n] = load_weights(b, load.at, load.valid);                                          \
+    } else                                                                                         \
+        LOAD_STRIP(b_next, load_weights, b, TILE_COLS, B_BY_DEPTH, b_stride, col, k, cols)
     vec4 a_next[A_LOADS], b_next[B_LOADS];
     for (uint k = k_begin; k < depth; k += DEPTH) {
         if (k == k_begin) {
@@ -192,6 +236,31 @@ void main()
         barrier();
     }
 
+    if (SWIGLU) {
+        uint at_col = col + lane_col;
+        int valid = int(half_cols) - int(at_col);
+        vec4 base_gate = vec4(0.0), base_up = vec4(0.0);
+        if (given(bias)) {
+            base_gate = load_weights(bias, at_col, valid);
+            base_up = load_weights(bias, at_col + half_cols, valid);
+        }
+        [[unroll]] for (uint i = 0; i < ROWS_PER_LANE; i++) {
+            uint at_row = row + lane_row + i / 4u * row_step + i % 4u;
+            uint at = at_row * cols + at_col, at_up = at + half_cols;
+            if (at_row < rows && valid > 0) {
+                vec4 gate = sum[i][0] + base_gate, up = sum[i][COL_GROUPS - 1u] + base_up;
+                if (given(add)) {
+                    gate += load_grads(add, at, valid);
+                    up += load_grads(add, at_up, valid);
+                }
+                store_grads(y, at, valid, gate);
+                store_grads(y, at_up, valid, up);
+                if (given(args.h))
+                    store_floats(args.h, at_row * half_cols + at_col, valid, swiglu(gate, up));
+            }
+        }
+        return;
+    }
     [[unroll]] for (uint j = 0; j < COL_GROUPS; j++) {
         uint at_col = col + lane_col + j * col_step;
         int valid = int(cols) - int(at_col);
@@ -205,17 +274,7 @@ void main()
                 vec4 value = sum[i][j] + base;
                 if (given(add))
                     value += load_grads(add, at, valid);
-                if (VECTORS) {
-                    put4(y, at / 4u, value);
-                } else {
-                    put_grad(y, at, value.x);
-                    if (valid > 1)
-                        put_grad(y, at + 1u, value.y);
-                    if (valid > 2)
-                        put_grad(y, at + 2u, value.z);
-                    if (valid > 3)
-                        put_grad(y, at + 3u, value.w);
-                }
+                store_grads(y, at, valid, value);
             }
         }
     }

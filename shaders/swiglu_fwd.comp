@@ -18,9 +18,7 @@ void main()
     uint to = part.row * cols, gate = 2u * to, up = gate + cols;
     READ_AHEAD(gate_up, gate + part.begin, part.end - part.begin);
     READ_AHEAD(gate_up, up + part.begin, part.end - part.begin);
-    for (uint f = part.begin + local_index; f < part.end; f += local_size) {
-        float g = gate_up.v[gate + f];
-        h.v[to + f] = g * sigmoid(g) * gate_up.v[up + f];
-    }
+    for (uint f = part.begin + local_index; f < part.end; f += local_size)
+        h.v[to + f] = swiglu(gate_up.v[gate + f], gate_up.v[up + f]);
     END_READ_AHEAD(cols == 0u, h);
 }

@@ -12,7 +12,7 @@
 
 // A pass goes through its phases in this order: forward through the layers, the head, and backward
 // through the layers, last first, each made again before it where gradients are checkpointed.
-enum forward_phase { NORM1, QKV, ATTENTION, OUT, NORM2, GATE_UP, SWIGLU, DOWN, FORWARD_PHASES };
+enum forward_phase { NORM1, QKV, ATTENTION, OUT, NORM2, GATE_UP, DOWN, FORWARD_PHASES };
 enum head_phase {
     GATHER,
     FINAL_NORM,
@@ -145,7 +145,7 @@ static void plan_insides(struct plan *p, struct model_layer_activations *layers,
             {&a->lse, c->heads, {ATTENTION, ATTENTION, ATTENTION_BWD}},
             {&a->mid, c->channels, {OUT, DOWN, NORM2_BWD}},
             {&a->norm2_rstd, 1, {NORM2, NORM2, NORM2_BWD}},
-            {&a->gate_up, 2 * c->ffn, {GATE_UP, SWIGLU, GATE_UP_BWD}},
+            {&a->gate_up, 2 * c->ffn, {GATE_UP, GATE_UP, GATE_UP_BWD}},
         };
         for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
             size_t array = floats(p, all[i].addr, T, all[i].cols);
@@ -205,7 +205,7 @@ static void plan_shared_scratch(struct plan *p, struct model_activations *a)
 {
     static const struct use norm[] = {{NORM1, QKV}, {NORM2, GATE_UP}};
     static const struct use_backward norm_bwd[] = {{SWIGLU_BWD, GATE_UP_BWD}, {ROPE_BWD, QKV_BWD}};
-    static const struct use hidden[] = {{SWIGLU, DOWN}};
+    static const struct use hidden[] = {{GATE_UP, DOWN}}; // a product may end in it
     static const struct use_backward hidden_bwd[] = {{SWIGLU_BWD, DOWN_WEIGHT_BWD}};
     // Of products: that of DOWN is not made again.
     static const struct use products[] = {{QKV, QKV}, {OUT, OUT}, {GATE_UP, GATE_UP}, {DOWN, DOWN}};

@@ -142,7 +142,7 @@ void model_backward(struct vk_seq *s, const struct model_pass *p, const struct m
     for (uint32_t l = c->layers; l-- > 0;) {
         // The set that the layers share still holds the last one's.
         if (a->recompute && l + 1 < c->layers)
-            model_layer_inside(s, p, &w->layers[l], &a->layer[l]);
+            model_layer_inside(s, p, &w->layers[l], &a->layer[l], 0);
         mlp_backward(s, p, &w->layers[l], &grad->layers[l], &a->layer[l]);
         attention_backward(s, p, &w->layers[l], &grad->layers[l], &a->layer[l]);
     }

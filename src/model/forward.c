@@ -29,7 +29,7 @@ static void linear(struct vk_seq *s, const struct model_pass *p, const struct mo
 }
 
 void model_layer_inside(struct vk_seq *s, const struct model_pass *p, const struct model_layer *w,
-                        const struct model_layer_activations *a)
+                        const struct model_layer_activations *a, vk_addr hidden)
 {
     const struct model_config *c = p->config;
     const struct model_batch *b = p->batch;
@@ -53,7 +53,11 @@ void model_layer_inside(struct vk_seq *s, const struct model_pass *p, const stru
     linear(s, p, &w->out, a->mid, a->att, a->x);
 
     norm(s, p, normed, a->norm2_rstd, a->mid, w->mlp_norm, w->type);
-    linear(s, p, &w->gate_up, a->gate_up, normed, 0);
+    op_linear_swiglu_fwd(s, &(struct op_linear_swiglu){
+                                .h = hidden, .gate_up = a->gate_up, .x = normed,
+                                .w = w->gate_up.w, .bias = w->gate_up.bias, .rows = b->tokens,
+                                .in = w->gate_up.in, .ffn = c->ffn, .live = b->live_tokens,
+                                .w_type = w->gate_up.type});
 }
 
 static void layer_forward(struct vk_seq *s, const struct model_pass *p,
@@ -61,10 +65,7 @@ static void layer_forward(struct vk_seq *s, const struct model_pass *p,
                           vk_addr x_next)
 {
     vk_addr hidden = p->act->hidden;
-    model_layer_inside(s, p, w, a);
-    op_swiglu_fwd(s, &(struct op_swiglu){.h = hidden, .gate_up = a->gate_up,
-                                         .rows = p->batch->tokens, .cols = p->config->ffn,
-                                         .live = p->batch->live_tokens});
+    model_layer_inside(s, p, w, a, hidden);
     linear(s, p, &w->down, x_next, hidden, a->mid);
 }
 

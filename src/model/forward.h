@@ -26,9 +26,10 @@ struct model_pass {
 void model_forward(struct vk_seq *s, const struct model_pass *p, const struct model_weights *w);
 
 // What backward needs of a layer beside its input a->x: everything up to gate_up, with the same
-// bits whenever it is done. Scratch is used.
+// bits whenever it is done. Scratch is used. `hidden`, if not 0, is assigned what the down
+// projection takes.
 void model_layer_inside(struct vk_seq *s, const struct model_pass *p, const struct model_layer *w,
-                        const struct model_layer_activations *a);
+                        const struct model_layer_activations *a, vk_addr hidden);
 
 // Adds the gradient of sum(dlogp * logp) to `grad`, given act->dlogp and what model_forward left
 // for the same batch and weights (training activations only, which it overwrites in part).

@@ -209,12 +209,17 @@ static void record_pass(struct vk_seq *s, void *ctx)
         attention(s, p, l);
         linear(s, p, &w->layers[l].out, g->x, g->att, g->x);
         norm(s, p, w->layers[l].mlp_norm, w->type);
-        linear(s, p, &w->layers[l].gate_up, g->gate_up, g->norm, 0);
-        op_swiglu_fwd(s, &(struct op_swiglu){.h = g->hidden,
-                                             .gate_up = g->gate_up,
-                                             .rows = p->rows,
-                                             .cols = c->ffn,
-                                             .live = live_tokens(p)});
+        const struct model_linear *gate_up = &w->layers[l].gate_up;
+        op_linear_swiglu_fwd(s, &(struct op_linear_swiglu){.h = g->hidden,
+                                                           .gate_up = g->gate_up,
+                                                           .x = g->norm,
+                                                           .w = gate_up->w,
+                                                           .bias = gate_up->bias,
+                                                           .rows = p->rows,
+                                                           .in = gate_up->in,
+                                                           .ffn = c->ffn,
+                                                           .live = live_tokens(p),
+                                                           .w_type = gate_up->type});
         linear(s, p, &w->layers[l].down, g->x, g->hidden, g->x);
     }
     op_gather_rows(s, &(struct op_gather){.y = g->last,

@@ -75,7 +75,8 @@ double matmul_bytes(const struct matmul *p)
 {
     double rows = p->rows, cols = p->cols, depth = p->depth;
     return 4 * rows * depth + op_type_bytes(p->b_type) * cols * depth +
-           op_type_bytes(p->y_type) * (p->add ? 2 : 1) * rows * cols;
+           op_type_bytes(p->y_type) * (p->add ? 2 : 1) * rows * cols +
+           (p->swiglu && p->h ? 2 * rows * cols : 0);
 }
 
 static bool array_ok(struct vk_seq *s, vk_addr addr, uint64_t rows, uint64_t cols,
@@ -106,15 +107,17 @@ static struct matmul depth_part(const struct matmul *p, uint32_t k, uint32_t mos
     part.b += op_type_bytes(p->b_type) * (p->b_by_depth ? k : (uint64_t)k * part.b_stride);
     part.depth = p->depth - k < most ? p->depth - k : most;
     if (p->live_depth) part.live_from += k;
+    part.swiglu = p->swiglu && part.depth == p->depth - k; // the last
     if (k == 0) return part;
     part.add = p->y;
     part.bias = 0;
     return part;
 }
 
-void matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier tier)
+bool matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier tier)
 {
-    if (p->rows == 0 || p->cols == 0) return;
+    bool ended = false;
+    if (p->rows == 0 || p->cols == 0) return false;
     CHECK(p->depth > 0);
     CHECK(!p->live_depth || p->add == p->y);
     CHECK(p->b_type == OP_F32 || p->y_type == OP_F32);
@@ -124,33 +127,37 @@ void matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier t
     CHECK(!p->bias || array_ok(s, p->bias, 1, p->cols, p->b_type));
     CHECK(!p->add || array_ok(s, p->add, p->rows, p->cols, p->y_type));
     CHECK(!p->live || array_ok(s, p->live, 1, 1, OP_F32));
-    if (tier == VK_TIER_DIRECT && matmul_direct(s, p)) return;
-    if (tier >= VK_TIER_COOPMAT && matmul_coopmat(s, p, tier)) return;
+    CHECK(!p->swiglu || (p->a_by_depth && p->b_by_depth && !p->live_depth && p->cols % 2 == 0));
+    CHECK(!p->swiglu || p->y_type == OP_F32);
+    CHECK(!p->h || array_ok(s, p->h, p->rows, p->cols / 2, OP_F32));
+    if (tier == VK_TIER_DIRECT && matmul_direct(s, p)) return false;
+    if (tier >= VK_TIER_COOPMAT && matmul_coopmat(s, p, tier, &ended)) return ended;
     uint32_t most = matmul_depth_most(p->y_type);
     for (uint32_t k = 0; k < p->depth; k += most) {
         struct matmul part = depth_part(p, k, most);
         if (tier >= VK_TIER_SHARED)
-            matmul_shared(s, &part);
+            ended = matmul_shared(s, &part);
         else if (!matmul_few(s, &part))
             matmul_plain(s, &part);
     }
+    return ended;
 }
 
-static enum vk_tier tier_of(struct vk_seq *s)
+enum vk_tier matmul_tier(struct vk_seq *s)
 {
     const struct vk_device *device = vk_seq_device(s);
     bool units = op_units_matrix(device, (enum op_units)vk_seq_maths(s));
     return units ? op_units_tier(device) : op_linear_tier(device);
 }
 
-void matmul_record(struct vk_seq *s, const struct matmul *p)
+bool matmul_record(struct vk_seq *s, const struct matmul *p)
 {
-    matmul_record_tier(s, p, tier_of(s));
+    return matmul_record_tier(s, p, matmul_tier(s));
 }
 
 static bool stands_alone(struct vk_seq *s, const struct matmul *p)
 {
-    enum vk_tier tier = tier_of(s);
+    enum vk_tier tier = matmul_tier(s);
     return tier == VK_TIER_SHARED ? matmul_shared_alone(s, p)
                                   : tier >= VK_TIER_COOPMAT && matmul_coopmat_alone(s, p, tier);
 }
@@ -230,11 +237,6 @@ void op_linear_bwd_weight(struct vk_seq *s, const struct op_linear_bwd_weight *p
     matmul_record(s, &product);
 }
 
-static bool apart(vk_addr a, uint64_t a_bytes, vk_addr b, uint64_t b_bytes)
-{
-    return a + a_bytes <= b || b + b_bytes <= a;
-}
-
 void op_linear_bwd(struct vk_seq *s, const struct op_linear_bwd_weight *weight,
                    const struct op_linear_bwd_input *input)
 {
@@ -243,7 +245,8 @@ void op_linear_bwd(struct vk_seq *s, const struct op_linear_bwd_weight *weight,
     uint64_t out = sizeof(float) * (uint64_t)input->rows * input->out;
     CHECK(weight->dy == input->dy && weight->rows == input->rows);
     CHECK(weight->in == input->in && weight->out == input->out);
-    CHECK(apart(input->dx, in, weight->x, in) && apart(input->dx, in, weight->dy, out));
+    CHECK(matmul_apart(input->dx, in, weight->x, in));
+    CHECK(matmul_apart(input->dx, in, weight->dy, out));
     bool together = input->rows > 0 && stands_alone(s, &dw) && stands_alone(s, &dx);
     if (together) vk_group_begin(s);
     op_linear_bwd_weight(s, weight);

@@ -20,6 +20,17 @@ struct op_linear {
 };
 void op_linear_fwd(struct vk_seq *s, const struct op_linear *p);
 
+// gate_up[M, 2 F] = x[M, K] w[2 F, K]^T + bias[2 F] and h[M, F] = silu(gate) up of its two halves,
+// in one pass where the product's kernel can end in that. Assigns both; h must not overlap x. bias
+// may be 0; so may h, and gate_up has the same bits without it as with it.
+struct op_linear_swiglu {
+    vk_addr h, gate_up, x, w, bias;
+    uint32_t rows, in, ffn; // M, K, F
+    vk_addr live;
+    enum op_type w_type; // of w and bias
+};
+void op_linear_swiglu_fwd(struct vk_seq *s, const struct op_linear_swiglu *p);
+
 // dx[M, K] = dy[M, N] w[N, K] + add[M, K]. Assigns. add may be 0 or dx.
 struct op_linear_bwd_input {
     vk_addr dx, dy, w, add;

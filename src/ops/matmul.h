@@ -18,13 +18,24 @@ struct matmul {
     uint32_t live_from;
     uint32_t a_stride, b_stride; // between lines of a and of b; 0: no gap
     enum op_type b_type, y_type; // of b and bias; of y and add
+    // A product that is to end in SwiGLU, if its kernel can: the columns of y are those of gate and
+    // then of up, and h[rows, cols / 2] = silu(gate) up, where h is not 0. Such a product has
+    // a_by_depth and b_by_depth, no live_depth, and y in fp32.
+    bool swiglu;
+    vk_addr h;
 };
 
-// Records the product with the units that op_linear_use() set and the device's tier, or with the
-// tier given (which the device has). Its dispatches follow each other: not for use inside
-// vk_group_begin/end, unless it stands alone.
-void matmul_record(struct vk_seq *s, const struct matmul *p);
-void matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier tier);
+// The tier of the sequence's products: by the units that op_linear_use() set, or the device's.
+enum vk_tier matmul_tier(struct vk_seq *s);
+
+// Records the product with that tier, or with the one given (which the device has). Its dispatches
+// follow each other: not for use inside vk_group_begin/end, unless it stands alone. True if the
+// product ended in SwiGLU; else h is not made.
+bool matmul_record(struct vk_seq *s, const struct matmul *p);
+bool matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier tier);
+
+// op_linear_swiglu_fwd() in the tier given.
+void linear_swiglu_tier(struct vk_seq *s, const struct op_linear_swiglu *p, enum vk_tier tier);
 
 // The products of linear.h.
 struct matmul matmul_of_fwd(const struct op_linear *p);
@@ -56,14 +67,16 @@ void matmul_plain(struct vk_seq *s, const struct matmul *p);
 uint64_t matmul_direct_scratch(const struct vk_device *device, uint32_t rows, uint32_t cols,
                                uint32_t depth);
 
-void matmul_shared(struct vk_seq *s, const struct matmul *p);
+// True if the product ended in SwiGLU.
+bool matmul_shared(struct vk_seq *s, const struct matmul *p);
 uint64_t matmul_shared_scratch(const struct vk_device *device, uint32_t rows, uint32_t cols,
                                uint32_t depth);
 
 // Matrix units of the kind that op_linear_use() set, with matrices of the device's size
 // (VK_TIER_COOPMAT) or as large as a subgroup's or workgroup's part (VK_TIER_COOPMAT2); false if
-// the device has none that fit. Scratch is for any kind.
-bool matmul_coopmat(struct vk_seq *s, const struct matmul *p, enum vk_tier tier);
+// the device has none that fit. `ended` tells whether the product ended in SwiGLU. Scratch is for
+// any kind.
+bool matmul_coopmat(struct vk_seq *s, const struct matmul *p, enum vk_tier tier, bool *ended);
 uint64_t matmul_coopmat_scratch(const struct vk_device *device, uint32_t rows, uint32_t cols,
                                 uint32_t depth);
 
@@ -77,7 +90,7 @@ bool matmul_coopmat_alone(struct vk_seq *s, const struct matmul *p, enum vk_tier
 // A product cut along its depth so that `tiles` fill a GPU. depth 0: it is not cut, as where that
 // would not pay or scratch is missing. Else the kernel computes `product`, whose y is scratch for
 // [count][rows][cols], one slice of `depth` (a multiple of `step`) at each; then
-// matmul_sum_slices() adds them up in their order, with bias and add.
+// matmul_sum_slices() adds them up in their order, with bias and add. Slices do not end in SwiGLU.
 struct matmul_slices {
     struct matmul product;
     uint32_t count, depth;
@@ -93,10 +106,22 @@ static inline bool matmul_aligned(vk_addr addr, enum op_type type)
     return addr % (4 * op_type_bytes(type)) == 0;
 }
 
+// Whether two ranges of memory have nothing in common.
+static inline bool matmul_apart(vk_addr a, uint64_t a_bytes, vk_addr b, uint64_t b_bytes)
+{
+    return a + a_bytes <= b || b + b_bytes <= a;
+}
+
+// Columns that lie side by side: all, or those of gate or up.
+static inline uint32_t matmul_cols_together(const struct matmul *p)
+{
+    return p->swiglu ? p->cols / 2 : p->cols;
+}
+
 // Fields of struct matmul_args, all but `slice`.
 #define MATMUL_ARGS(p)                                                                             \
-    .y = (p)->y, .a = (p)->a, .b = (p)->b, .bias = (p)->bias, .add = (p)->add, .live = (p)->live,  \
-    .rows = (p)->rows, .cols = (p)->cols, .depth = (p)->depth,                                     \
+    .y = (p)->y, .a = (p)->a, .b = (p)->b, .bias = (p)->bias, .add = (p)->add, .h = (p)->h,        \
+    .live = (p)->live, .rows = (p)->rows, .cols = (p)->cols, .depth = (p)->depth,                  \
     .a_row = (p)->a_by_depth ? matmul_a_stride(p) : 1,                                             \
     .a_col = (p)->a_by_depth ? 1 : matmul_a_stride(p),                                             \
     .b_row = (p)->b_by_depth ? 1 : matmul_b_stride(p),                                             \

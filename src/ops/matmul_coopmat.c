@@ -45,15 +45,16 @@ static uint32_t lanes_for(const struct vk_caps *caps, const struct vk_matrix_siz
     return lanes;
 }
 
-// Shares a tile out to its subgroups in the squarest parts. False if the device's matrices or
-// subgroups do not fit into it.
-static bool share_out(const struct vk_caps *caps, const struct vk_matrix_size *m, struct tile *t)
+// Shares a tile out to the subgroups of its lanes in the squarest parts of which `abreast` matrices
+// lie side by side, or a multiple. False if the device's matrices or subgroups do not fit into it.
+static bool share_out_to(const struct vk_caps *caps, const struct vk_matrix_size *m, struct tile *t,
+                         uint32_t abreast)
 {
-    t->lanes = lanes_for(caps, m, t);
     uint32_t subgroups = t->lanes / caps->subgroup_size, least = 0;
     for (uint32_t across = 1; across <= subgroups; across *= 2) {
         uint32_t down = subgroups / across;
-        if (subgroups % across || t->rows % (down * m->m) || t->cols % (across * m->n)) continue;
+        if (subgroups % across || t->rows % (down * m->m) || t->cols % (across * abreast * m->n))
+            continue;
         uint32_t rows = t->rows / down, cols = t->cols / across;
         if (least && rows + cols >= least) continue;
         least = rows + cols;
@@ -62,6 +63,26 @@ static bool share_out(const struct vk_caps *caps, const struct vk_matrix_size *m
     }
     return least && t->lanes <= caps->max_workgroup_invocations &&
            shared_bytes(caps, m, t, t->lanes) <= caps->max_shared_bytes;
+}
+
+static bool share_out(const struct vk_caps *caps, const struct vk_matrix_size *m, struct tile *t)
+{
+    t->lanes = lanes_for(caps, m, t);
+    return share_out_to(caps, m, t, 1);
+}
+
+// For a product that ends in SwiGLU, whose parts hold pairs of matrices: of gate and of up. Parts
+// may be twice as large then. False, and the tile as it was, if that fits nowhere.
+static bool share_out_pairs(const struct vk_caps *caps, const struct vk_matrix_size *m,
+                            struct tile *t)
+{
+    struct tile pairs = *t;
+    if (!share_out_to(caps, m, &pairs, 2)) {
+        pairs.lanes /= 2;
+        if (!share_out_to(caps, m, &pairs, 2)) return false;
+    }
+    *t = pairs;
+    return true;
 }
 
 // Gives a tile to a workgroup whose matrices may have this grain.
@@ -162,11 +183,12 @@ static bool takes_vectors(vk_addr addr, uint32_t stride, enum op_type type)
 static uint32_t form_of(const struct matmul *p)
 {
     bool y_vectors = matmul_aligned(p->y, p->y_type) && matmul_aligned(p->add, p->y_type) &&
-                     matmul_aligned(p->bias, p->b_type) && p->cols % 4 == 0;
+                     matmul_aligned(p->bias, p->b_type) && matmul_aligned(p->h, OP_F32) &&
+                     matmul_cols_together(p) % 4 == 0;
     return (p->a_by_depth ? MATMUL_A_BY_DEPTH : 0) | (p->b_by_depth ? MATMUL_B_BY_DEPTH : 0) |
            (takes_vectors(p->a, matmul_a_stride(p), OP_F32) ? MATMUL_A_VECTORS : 0) |
            (takes_vectors(p->b, matmul_b_stride(p), p->b_type) ? MATMUL_B_VECTORS : 0) |
-           (y_vectors ? MATMUL_Y_VECTORS : 0);
+           (y_vectors ? MATMUL_Y_VECTORS : 0) | (p->swiglu ? MATMUL_SWIGLU : 0);
 }
 
 static enum op_kernel kernel_of(const struct matmul *p, enum op_units units, enum vk_tier tier)
@@ -188,7 +210,7 @@ bool matmul_coopmat_alone(struct vk_seq *s, const struct matmul *p, enum vk_tier
            matmul_slice(s, p, tiles_of(&tile, p->rows, p->cols), MATMUL_COOPMAT_DEPTH).depth == 0;
 }
 
-bool matmul_coopmat(struct vk_seq *s, const struct matmul *p, enum vk_tier tier)
+bool matmul_coopmat(struct vk_seq *s, const struct matmul *p, enum vk_tier tier, bool *ended)
 {
     enum { SCOPE_WORKGROUP = 2, SCOPE_SUBGROUP = 3 }; // SPIR-V's numbers
     struct vk_device *device = vk_seq_device(s);
@@ -198,7 +220,10 @@ bool matmul_coopmat(struct vk_seq *s, const struct matmul *p, enum vk_tier tier)
     if (!choose(device, &m, p->rows, p->cols, &tile)) return false;
     struct matmul_slices cut =
         matmul_slice(s, p, tiles_of(&tile, p->rows, p->cols), MATMUL_COOPMAT_DEPTH);
-    const struct matmul *product = &cut.product;
+    struct matmul *product = &cut.product;
+    product->swiglu =
+        product->swiglu && m.size && share_out_pairs(vk_device_caps(device), m.size, &tile);
+    *ended = product->swiglu;
     struct vk_launch launch = groups3((p->cols + tile.cols - 1) / tile.cols,
                                       (p->rows + tile.rows - 1) / tile.rows, cut.count);
     launch.local = tile.lanes;
@@ -216,7 +241,7 @@ bool matmul_coopmat(struct vk_seq *s, const struct matmul *p, enum vk_tier tier)
         launch.spec[6] = m.size->k;
     }
     launch.spec[7] = form_of(product);
-    vk_cost(s, 2.0 * p->rows * p->cols * p->depth, matmul_bytes(p));
+    vk_cost(s, 2.0 * p->rows * p->cols * p->depth, matmul_bytes(product));
     DISPATCH_ID(s, kernel_of(product, units, tier), matmul, launch, MATMUL_ARGS(product),
                 .slice = cut.depth);
     matmul_sum_slices(s, p, &cut);

@@ -22,6 +22,13 @@ static uint64_t tiles_of(const struct tile *t, uint32_t rows, uint32_t cols)
     return (uint64_t)((rows + t->rows - 1) / t->rows) * ((cols + t->cols - 1) / t->cols);
 }
 
+// Lanes of a product that ends in SwiGLU have two groups of columns, one of gate and one of up.
+static void pair_columns(struct tile *t)
+{
+    t->lanes /= 8 / t->cols_per_lane;
+    t->cols_per_lane = 8;
+}
+
 // The largest tile of which there are enough.
 static struct tile choose(const struct vk_device *device, uint32_t rows, uint32_t cols)
 {
@@ -48,7 +55,8 @@ static bool takes_vectors(const struct matmul *p)
 {
     return matmul_aligned(p->y, p->y_type) && matmul_aligned(p->add, p->y_type) &&
            matmul_aligned(p->bias, p->b_type) && matmul_aligned(p->a, OP_F32) &&
-           matmul_aligned(p->b, p->b_type) && p->cols % 4 == 0 && matmul_a_stride(p) % 4 == 0 &&
+           matmul_aligned(p->b, p->b_type) && matmul_aligned(p->h, OP_F32) &&
+           matmul_cols_together(p) % 4 == 0 && matmul_a_stride(p) % 4 == 0 &&
            matmul_b_stride(p) % 4 == 0 &&
            (!(p->a_by_depth || p->b_by_depth) || p->depth % 4 == 0) &&
            (p->a_by_depth || p->rows % 4 == 0);
@@ -61,15 +69,16 @@ bool matmul_shared_alone(struct vk_seq *s, const struct matmul *p)
            matmul_slice(s, p, tiles_of(&tile, p->rows, p->cols), STRIP_DEPTH).depth == 0;
 }
 
-void matmul_shared(struct vk_seq *s, const struct matmul *p)
+bool matmul_shared(struct vk_seq *s, const struct matmul *p)
 {
     struct tile tile = choose(vk_seq_device(s), p->rows, p->cols);
     struct matmul_slices cut = matmul_slice(s, p, tiles_of(&tile, p->rows, p->cols), STRIP_DEPTH);
     const struct matmul *product = &cut.product;
+    if (product->swiglu) pair_columns(&tile);
     struct vk_launch launch = groups3((p->cols + tile.cols - 1) / tile.cols,
                                       (p->rows + tile.rows - 1) / tile.rows, cut.count);
     launch.local = tile.lanes;
-    launch.spec_count = 7;
+    launch.spec_count = 8;
     launch.spec[0] = tile.rows;
     launch.spec[1] = tile.cols;
     launch.spec[2] = tile.rows_per_lane;
@@ -77,8 +86,10 @@ void matmul_shared(struct vk_seq *s, const struct matmul *p)
     launch.spec[4] = p->a_by_depth;
     launch.spec[5] = p->b_by_depth;
     launch.spec[6] = takes_vectors(product);
-    vk_cost(s, 2.0 * p->rows * p->cols * p->depth, matmul_bytes(p));
+    launch.spec[7] = product->swiglu;
+    vk_cost(s, 2.0 * p->rows * p->cols * p->depth, matmul_bytes(product));
     DISPATCH_ID(s, KERNEL_BY_TYPES(matmul_shared, product->b_type, product->y_type), matmul, launch,
                 MATMUL_ARGS(product), .slice = cut.depth);
     matmul_sum_slices(s, p, &cut);
+    return product->swiglu;
 }

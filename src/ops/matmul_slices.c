@@ -39,6 +39,7 @@ struct matmul_slices matmul_slice(struct vk_seq *s, const struct matmul *p, uint
     cut.product.y = scratch;
     cut.product.y_type = OP_F32;
     cut.product.bias = cut.product.add = 0;
+    cut.product.swiglu = false;
     return cut;
 }
 

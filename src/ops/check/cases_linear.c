@@ -2,6 +2,7 @@
 #include "ops/linear.h"
 #include "ops/matmul.h"
 #include "ops/ref.h"
+#include "ops/rows.h"
 
 #include "base/dtype.h"
 
@@ -13,8 +14,9 @@
 enum { M, N, K, LIVE, TIER, WITH, SCRATCH };
 enum { TIER_FP16 = 4, TIER_BF16 = 8, TIER_FREE_FP16 = 16, TIER_FREE_BF16 = 32 };
 #define LETTERS "M N K live tier with scratch"
-// Bits of `with`; an orientation takes those it knows. BIAS is dbias in bwd_weight.
-enum { BIAS = 1, ADD = 2, IN_PLACE = 4 };
+// Bits of `with`; an orientation takes those it knows. BIAS is dbias in bwd_weight; TWO_PASSES are
+// a product and an activation, to be timed beside the product that ends in one.
+enum { BIAS = 1, ADD = 2, IN_PLACE = 4, TWO_PASSES = 8 };
 
 static uint32_t rows_in_use(const uint32_t *n)
 {
@@ -61,6 +63,8 @@ struct recorded {
     const struct op_linear *fwd;
     const struct op_linear_bwd_input *bwd_input;
     const struct op_linear_bwd_weight *bwd_weight;
+    const struct op_linear_swiglu *swiglu;
+    const struct op_swiglu *then; // of two passes
 };
 
 static enum op_units units_of(uint32_t tier)
@@ -101,16 +105,22 @@ static void record(struct vk_seq *s, void *ctx)
     if (r->scratch) setup.scratch = r->scratch->addr;
     if (r->scratch) setup.scratch_bytes = r->scratch->count * 4;
     op_linear_use(s, &setup);
-    if (r->tier >= TIER_FREE_FP16)
-        matmul_record_tier(s, &r->product, VK_TIER_COOPMAT2);
-    else if (r->tier && setup.units == OP_UNITS_FP32)
-        matmul_record_tier(s, &r->product, (enum vk_tier)r->tier);
+    bool free_sizes = r->tier >= TIER_FREE_FP16;
+    bool tier_given = free_sizes || (r->tier && setup.units == OP_UNITS_FP32);
+    enum vk_tier tier = free_sizes ? VK_TIER_COOPMAT2 : (enum vk_tier)r->tier;
+    if (r->swiglu && tier_given)
+        linear_swiglu_tier(s, r->swiglu, tier);
+    else if (r->swiglu)
+        op_linear_swiglu_fwd(s, r->swiglu);
+    else if (tier_given)
+        matmul_record_tier(s, &r->product, tier);
     else if (r->fwd)
         op_linear_fwd(s, r->fwd);
     else if (r->bwd_input)
         op_linear_bwd_input(s, r->bwd_input);
     else
         op_linear_bwd_weight(s, r->bwd_weight);
+    if (r->then) op_swiglu_fwd(s, r->then);
 }
 
 static void run(struct check *c, const uint32_t *n, struct recorded *r)
@@ -227,6 +237,53 @@ static void linear_bwd_weight(struct check *c, const uint32_t *n)
     run(c, n, &(struct recorded){.product = matmul_of_bwd_weight(&op), .bwd_weight = &op});
 }
 
+// N is that of h, and half that of the product.
+static void linear_swiglu(struct check *c, const uint32_t *n)
+{
+    if (!can_compute(c, n)) return;
+    uint32_t out[CHECK_SIZES] = {n[M], 2 * n[N], n[K], n[LIVE], n[TIER], n[WITH], n[SCRATCH]};
+    struct check_array *x = input_rows(c, "x", n, n[K]);
+    struct check_array *w = check_weights(c, "w", (uint64_t)out[N] * n[K], 1 / sqrt(n[K]));
+    round_factor(c, n, x);
+    round_factor(c, n, w);
+    struct check_array *bias = n[WITH] & BIAS ? check_weights(c, "bias", out[N], 1) : NULL;
+    struct check_array *y = output_rows(c, "gate_up", n, out[N]), *h = output_rows(c, "h", n, n[N]);
+    struct op_linear product = {.y = y->addr,
+                                .x = x->addr,
+                                .w = w->addr,
+                                .bias = addr_of(bias),
+                                .rows = n[M],
+                                .in = n[K],
+                                .out = out[N],
+                                .live = live_count(c, n),
+                                .w_type = c->w_type};
+    struct op_linear_swiglu op = {.h = h->addr,
+                                  .gate_up = y->addr,
+                                  .x = x->addr,
+                                  .w = w->addr,
+                                  .bias = product.bias,
+                                  .rows = n[M],
+                                  .in = n[K],
+                                  .ffn = n[N],
+                                  .live = product.live,
+                                  .w_type = c->w_type};
+    struct op_swiglu then = {h->addr, y->addr, n[M], n[N], product.live};
+    if (c->judged) {
+        ref_linear_fwd_f64(&(struct ref_linear_f64){.y = y->f64,
+                                                    .x = x->f64,
+                                                    .w = w->f64,
+                                                    .bias = f64_of(bias),
+                                                    .rows = rows_in_use(n),
+                                                    .in = n[K],
+                                                    .out = out[N]});
+        ref_swiglu_fwd_f64(h->f64, y->f64, rows_in_use(n), n[N]);
+    }
+    struct recorded r = {.swiglu = &op};
+    if (n[WITH] & TWO_PASSES)
+        r = (struct recorded){.product = matmul_of_fwd(&product), .fwd = &product, .then = &then};
+    run(c, out, &r);
+}
+
 // Sizes that every orientation and tier is put through: M, N, K, live, tier, with, scratch.
 // clang-format off
 #define SIZES(op)                                                                                  \
@@ -272,6 +329,24 @@ static void linear_bwd_weight(struct check *c, const uint32_t *n)
 #define TIMED(op, m, n, k) TIMED_AS(op, NULL, m, n, k, 0)
 #define TIMED_AS(op, dtype, m, n, k, tier)                                                         \
     {#op, op, LETTERS, {m, n, k, 0, tier, 0, tier ? 65536 : 0}, 0, 0, true, dtype}
+// Tiles of every size, with edges; depths that are cut or in slices or both, with the last part whole
+// and not; timed beside two passes.
+#define SWIGLU(dtype, tier)                                                                        \
+    CASE_AS(linear_swiglu, dtype, 1, 1, 1, 0, tier, 0, 0),                                         \
+    CASE_AS(linear_swiglu, dtype, 1, 257, 64, 0, tier, BIAS, 0),                                   \
+    CASE_AS(linear_swiglu, dtype, 31, 33, 31, 30, tier, 0, 0),                                     \
+    CASE_AS(linear_swiglu, dtype, 33, 31, 257, 0, tier, BIAS, 64),                                 \
+    CASE_AS(linear_swiglu, dtype, 70, 65, 100, 66, tier, BIAS, 64),                                \
+    CASE_AS(linear_swiglu, dtype, 130, 72, 96, 129, tier, 0, 0),                                   \
+    CASE_AS(linear_swiglu, dtype, 192, 256, 80, 100, tier, BIAS, 256),                             \
+    CASE_AS(linear_swiglu, dtype, 40, 48, 1100, 33, tier, BIAS, 1024),                             \
+    CASE_AS(linear_swiglu, dtype, 40, 20, 2048, 39, tier, BIAS, 1024),                             \
+    CASE_AS(linear_swiglu, dtype, 33, 33, 2100, 0, tier, BIAS, 0),                                 \
+    CASE_AS(linear_swiglu, dtype, 1700, 836, 24, 1600, tier, 0, 0),                                \
+    CASE_AS(linear_swiglu, dtype, 1665, 833, 9, 0, tier, BIAS, 0)
+#define SWIGLU_TIMED(m, n, k, tier)                                                                \
+    {"linear_swiglu", linear_swiglu, LETTERS, {m, n, k, 0, tier, 0, 65536}, 0, 0, true, NULL},     \
+    {"linear_swiglu", linear_swiglu, LETTERS, {m, n, k, 0, tier, TWO_PASSES, 65536}, 0, 0, true, NULL}
 #define REAL_SIZES(op)                                                                             \
     TIMED(op, 1024, 1024, 1024), TIMED(op, 512, 768, 256), TIMED(op, 1024, 2048, 512),             \
     TIMED(op, 2048, 6144, 2048), TIMED(op, 512, 4096, 256), TIMED(op, 256, 32000, 512)
@@ -297,5 +372,10 @@ static const struct check_case cases[] = {
     CASE(linear_bwd_weight, 4200, 36, 40, 2100, 1, 0, 0),
     CASE(linear_bwd_weight, 4200, 36, 40, 4100, 2, 0, 1024),
     REAL_SIZES(linear_bwd_weight),
+    SWIGLU(NULL, 0), SWIGLU(NULL, 1), SWIGLU(NULL, 2), SWIGLU(NULL, 4), SWIGLU(NULL, 8), SWIGLU(NULL, 16),
+    SWIGLU(CHECK_BF16, 0), SWIGLU(CHECK_BF16, 2), SWIGLU(CHECK_BF16, 4), SWIGLU(CHECK_BF16, 8),
+    CASE(linear_swiglu, 4, 20, 34, 0, 0, TWO_PASSES, 0), CASE(linear_swiglu, 70, 65, 100, 66, 2, TWO_PASSES, 0),
+    SWIGLU_TIMED(512, 256, 128, 2), SWIGLU_TIMED(512, 1408, 512, 2), SWIGLU_TIMED(2048, 1408, 512, 2),
+    SWIGLU_TIMED(2048, 1408, 512, 4), SWIGLU_TIMED(2048, 2816, 1024, 4), SWIGLU_TIMED(2048, 2816, 1024, 8),
 };
 const struct check_table check_linear = {cases, sizeof cases / sizeof *cases};
