@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, runs all tests through CTest under Vulkan's validation layer with
-# synchronisation validation. Options are handed on to ctest (-R NAME, -V, ...).
+# synchronisation validation. Options are handed on to ctest (-R NAME, -V, ...). Runs that are named
+# *_validated are the same again then, and left out.
 #
 #   TRDPO_DEVICE=N|NAME   device to test (default: lavapipe, Mesa's CPU device)
 #   TRDPO_VALIDATION=0    without the validation layer
@@ -21,7 +22,6 @@ export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
 export UBSAN_OPTIONS=print_stacktrace=1
 # Freed memory is kept for a short while only: lavapipe frees gigabytes in a minute.
 export ASAN_OPTIONS=quarantine_size_mb=1
-# With the layer everywhere, runs of their own under it are the same again.
 again=()
 [ -z "${TRDPO_VALIDATION:-}" ] || again=(-E '_validated$')
 exec ctest --test-dir "${BUILD_DIR:-build}" --output-on-failure --no-tests=error \

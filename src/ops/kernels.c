@@ -1,7 +1,10 @@
 #include "ops/kernels.h"
 
 #include "base/error.h"
+#include "ops/linear.h"
 #include "ops_spirv.h" // made by trdpo_shaders(): SPIRV_name for every line of kernels.def
+
+#include <string.h>
 
 const struct vk_kernel op_kernels[KERNEL_COUNT] = {
 #define KERNEL(name, file, args, options) {#name, SPIRV_##name, sizeof(struct args##_args)},
@@ -17,6 +20,15 @@ const struct vk_kernel op_kernels[KERNEL_COUNT] = {
 #include "ops/kernels.def"
 #undef KERNEL
 #undef KERNEL_OPTIONAL
+
+bool op_kernel_runs_on(const struct vk_device *device, enum op_kernel kernel)
+{
+    const char *name = op_kernels[kernel].name;
+    enum op_units units = strstr(name, "_bf16") ? OP_UNITS_BF16 : OP_UNITS_FP16;
+    if (strstr(name, "_coopmat2")) return op_units_grains(device, units) != NULL;
+    if (strstr(name, "_coopmat")) return op_units_matrix(device, units) != NULL;
+    return op_kernels[kernel].code != NULL;
+}
 
 // Every device takes 65535 workgroups in a dimension.
 #define FOLD 32768u

@@ -18,6 +18,10 @@ enum op_kernel {
 // `code` is NULL for an optional kernel that this build left out.
 extern const struct vk_kernel op_kernels[KERNEL_COUNT];
 
+// Whether the device has the matrix units that the kernel is written for, if any, which its name
+// tells (kernels.def), and this build the kernel.
+bool op_kernel_runs_on(const struct vk_device *device, enum op_kernel kernel);
+
 // A grid of `count` workgroups for a kernel that takes its index from group_index() and skips
 // indices beyond its bound: a grid too long for one dimension is folded into two.
 struct vk_launch groups(uint64_t count);

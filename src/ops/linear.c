@@ -46,6 +46,12 @@ enum vk_tier op_linear_tier(const struct vk_device *device)
                                                                         : VK_TIER_SHARED;
 }
 
+const char *op_units_name(enum op_units units)
+{
+    static const char *const names[OP_UNITS_COUNT] = {"fp32", "fp16", "bf16"};
+    return names[units];
+}
+
 const struct vk_matrix_size *op_units_matrix(const struct vk_device *device, enum op_units units)
 {
     const struct vk_caps *caps = vk_device_caps(device);
@@ -53,6 +59,15 @@ const struct vk_matrix_size *op_units_matrix(const struct vk_device *device, enu
                                      : units == OP_UNITS_BF16 ? &caps->coopmat_bf16
                                                               : NULL;
     return m && m->m ? m : NULL;
+}
+
+const struct vk_matrix_grain *op_units_grains(const struct vk_device *device, enum op_units units)
+{
+    const struct vk_caps *caps = vk_device_caps(device);
+    const struct vk_matrix_grain *grains = units == OP_UNITS_FP16   ? caps->grains_fp16
+                                           : units == OP_UNITS_BF16 ? caps->grains_bf16
+                                                                    : NULL;
+    return grains && grains->m ? grains : NULL;
 }
 
 enum op_units op_linear_best_units(const struct vk_device *device)
@@ -65,10 +80,10 @@ enum op_units op_linear_best_units(const struct vk_device *device)
                                                     : OP_UNITS_FP32;
 }
 
-enum vk_tier op_units_tier(const struct vk_device *device)
+enum vk_tier op_units_tier(const struct vk_device *device, enum op_units units)
 {
-    bool free_sizes = named_tier(vk_device_caps(device)) == VK_TIER_COOPMAT2;
-    return free_sizes ? VK_TIER_COOPMAT2 : VK_TIER_COOPMAT;
+    bool asked = named_tier(vk_device_caps(device)) == VK_TIER_COOPMAT2;
+    return asked && op_units_grains(device, units) ? VK_TIER_COOPMAT2 : VK_TIER_COOPMAT;
 }
 
 double matmul_bytes(const struct matmul *p)
@@ -131,7 +146,8 @@ bool matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier t
     CHECK(!p->swiglu || p->y_type == OP_F32);
     CHECK(!p->h || array_ok(s, p->h, p->rows, p->cols / 2, OP_F32));
     if (tier == VK_TIER_DIRECT && matmul_direct(s, p)) return false;
-    if (tier >= VK_TIER_COOPMAT && matmul_coopmat(s, p, tier, &ended)) return ended;
+    if (tier == VK_TIER_COOPMAT2 && matmul_coopmat(s, p, tier, &ended)) return ended;
+    if (tier >= VK_TIER_COOPMAT && matmul_coopmat(s, p, VK_TIER_COOPMAT, &ended)) return ended;
     uint32_t most = matmul_depth_most(p->y_type);
     for (uint32_t k = 0; k < p->depth; k += most) {
         struct matmul part = depth_part(p, k, most);
@@ -146,8 +162,8 @@ bool matmul_record_tier(struct vk_seq *s, const struct matmul *p, enum vk_tier t
 enum vk_tier matmul_tier(struct vk_seq *s)
 {
     const struct vk_device *device = vk_seq_device(s);
-    bool units = op_units_matrix(device, (enum op_units)vk_seq_maths(s));
-    return units ? op_units_tier(device) : op_linear_tier(device);
+    enum op_units units = (enum op_units)vk_seq_maths(s);
+    return op_units_matrix(device, units) ? op_units_tier(device, units) : op_linear_tier(device);
 }
 
 bool matmul_record(struct vk_seq *s, const struct matmul *p)

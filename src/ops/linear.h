@@ -71,6 +71,7 @@ enum op_units {
     OP_UNITS_BF16, // the same with bf16, which has the range of fp32
 };
 #define OP_UNITS_COUNT 3
+const char *op_units_name(enum op_units units); // "fp32", "fp16", "bf16"
 
 // How the products recorded from here on are computed; without it, in fp32 and with no scratch.
 // Units that the device is without mean fp32.
@@ -84,15 +85,18 @@ void op_linear_use(struct vk_seq *s, const struct op_linear_setup *setup);
 // The sizes of matrices that the device has kernels for in these units; NULL where it has none.
 const struct vk_matrix_size *op_units_matrix(const struct vk_device *device, enum op_units units);
 
+// The same for matrices of free sizes: a list of vk_caps.
+const struct vk_matrix_grain *op_units_grains(const struct vk_device *device, enum op_units units);
+
 // The units that mixed precision is best computed with on this device: those of bf16 before those
 // of fp16, whose small range wants a loss scale; OP_UNITS_FP32 where it has no matrix units, or
 // only those of a CPU device, which are slow. TRDPO_TIER=coopmat chooses what matrix units there
 // are, coopmat2 the same with matrices of free sizes, and its other values none.
 enum op_units op_linear_best_units(const struct vk_device *device);
 
-// The tier of products on matrix units: VK_TIER_COOPMAT, or VK_TIER_COOPMAT2 where TRDPO_TIER asks
-// for it, since no measurement tells yet which is faster.
-enum vk_tier op_units_tier(const struct vk_device *device);
+// The tier of products on these matrix units, which the device has: VK_TIER_COOPMAT, or
+// VK_TIER_COOPMAT2 where TRDPO_TIER asks for it, since no measurement tells yet which is faster.
+enum vk_tier op_units_tier(const struct vk_device *device, enum op_units units);
 
 // The tier that a device runs these with in fp32: the best it supports, or the one named in the
 // environment variable TRDPO_TIER (direct, shared; coopmat and coopmat2 stand for shared here), for

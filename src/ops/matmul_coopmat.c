@@ -150,12 +150,9 @@ static bool choose(const struct vk_device *device, const struct matrices *m, uin
 static struct matrices matrices_of(const struct vk_device *device, enum op_units units,
                                    enum vk_tier tier)
 {
-    const struct vk_caps *caps = vk_device_caps(device);
-    if (tier == VK_TIER_COOPMAT) return (struct matrices){.size = op_units_matrix(device, units)};
-    const struct vk_matrix_grain *grains = units == OP_UNITS_FP16   ? caps->grains_fp16
-                                           : units == OP_UNITS_BF16 ? caps->grains_bf16
-                                                                    : NULL;
-    return (struct matrices){.grains = grains && grains->m ? grains : NULL};
+    if (tier == VK_TIER_COOPMAT2)
+        return (struct matrices){.grains = op_units_grains(device, units)};
+    return (struct matrices){.size = op_units_matrix(device, units)};
 }
 
 uint64_t matmul_coopmat_scratch(const struct vk_device *device, uint32_t rows, uint32_t cols,

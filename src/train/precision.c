@@ -43,7 +43,6 @@ void train_precision_text(const struct train_precision *p, struct str *out)
     str_appendf(out, "weights bf16 with fp32 masters, gradient %s",
                 p->gradient == MODEL_F32 ? "fp32" : "bf16");
     if (p->units != OP_UNITS_FP32)
-        str_appendf(out, ", products on %s matrix units%s",
-                    p->units == OP_UNITS_BF16 ? "bf16" : "fp16",
+        str_appendf(out, ", products on %s matrix units%s", op_units_name(p->units),
                     p->loss_scale ? " with a loss scale" : "");
 }

@@ -30,83 +30,80 @@ struct text_case {
     const char *json, *prompt, *whole[2];
 };
 
+static const struct text_case text_cases[] = {
+    {PAIRS, "{\"prompt\":\"Q:\",\"chosen\":\" a\",\"rejected\":\" b\"}", "Q:", {"Q: a", "Q: b"}},
+    {PAIRS, "{\"rejected\":\"\",\"chosen\":\" a\",\"prompt\":\"\"}", "", {" a", ""}},
+    // implicit: a space goes with the word after it
+    {PAIRS,
+     "{\"chosen\":\"Q: x A: yes\",\"rejected\":\"Q: x A: no\"}",
+     "Q: x A:",
+     {"Q: x A: yes", "Q: x A: no"}},
+    // cut back to the start of the word
+    {PAIRS,
+     "{\"chosen\":\"say yesterday\",\"rejected\":\"say yes\"}",
+     "say",
+     {"say yesterday", "say yes"}},
+    {PAIRS, "{\"chosen\":\"one\",\"rejected\":\"only\"}", "", {"one", "only"}},
+    {PAIRS, "{\"chosen\":\"a\\nbc\",\"rejected\":\"a\\nbd\"}", "a\n", {"a\nbc", "a\nbd"}},
+    // a prefix of the other, at the end of a word
+    {PAIRS, "{\"chosen\":\"well\",\"rejected\":\"well done\"}", "well", {"well", "well done"}},
+    // e acute and e circumflex share their first byte; both are letters of the word
+    {PAIRS,
+     "{\"chosen\":\"le b\xC3\xA9\",\"rejected\":\"le b\xC3\xAA\"}",
+     "le",
+     {"le b\xC3\xA9", "le b\xC3\xAA"}},
+    // ideographs: between any two
+    {PAIRS,
+     "{\"chosen\":\"\xE6\x9D\xB1\xE4\xBA\xAC\",\"rejected\":\"\xE6\x9D\xB1\xE6\xB5\xB7\"}",
+     "\xE6\x9D\xB1",
+     {"\xE6\x9D\xB1\xE4\xBA\xAC", "\xE6\x9D\xB1\xE6\xB5\xB7"}},
+    // HH: after the last turn that both share, even where they go on alike
+    {PAIRS,
+     "{\"chosen\":\"\\n\\nHuman: a\\n\\nAssistant: b\\n\\nHuman: c\\n\\nAssistant: Well yes\","
+     "\"rejected\":\"\\n\\nHuman: a\\n\\nAssistant: b\\n\\nHuman: c\\n\\nAssistant: Well no\"}",
+     "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:",
+     {"\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: Well yes",
+      "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: Well no"}},
+    // HH: one goes on after the turn where they part
+    {PAIRS,
+     "{\"chosen\":\"\\n\\nHuman: a\\n\\nAssistant: b\\n\\nHuman: c\\n\\nAssistant: d\","
+     "\"rejected\":\"\\n\\nHuman: a\\n\\nAssistant: e\"}",
+     "\n\nHuman: a\n\nAssistant:",
+     {"\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: d", "\n\nHuman: a\n\nAssistant: e"}},
+    // no HH turns without a human: words
+    {PAIRS,
+     "{\"chosen\":\"x\\n\\nAssistant: a b\",\"rejected\":\"x\\n\\nAssistant: a c\"}",
+     "x\n\nAssistant: a",
+     {"x\n\nAssistant: a b", "x\n\nAssistant: a c"}},
+    // a prompt of null is no prompt
+    {PAIRS, "{\"prompt\":null,\"chosen\":\"a b\",\"rejected\":\"a c\"}", "a", {"a b", "a c"}},
+    {SFT, "{\"prompt\":\"Q\",\"completion\":\" A\"}", "Q", {"Q A", NULL}},
+    {SFT, "{\"text\":\"all\"}", "", {"all", NULL}},
+    {SFT, "{\"text\":\"all\",\"completion\":null,\"prompt\":\"p\"}", "", {"all", NULL}},
+    {SFT, "{\"prompt\":\"Q:\",\"chosen\":\" a\",\"rejected\":\" b\"}", "Q:", {"Q: a", NULL}},
+    {SFT, "{\"prompt\":\"Q:\",\"chosen\":\" a\"}", "Q:", {"Q: a", NULL}},
+    {SFT, "{\"chosen\":\"a b\",\"rejected\":\"a c\"}", "a", {"a b", NULL}},
+    {SFT, "{\"chosen\":\"a b\",\"rejected\":\"a b\"}", "", {"a b", NULL}},
+    {SFT,
+     "{\"chosen\":\"\\n\\nHuman: a\\n\\nAssistant: b\"}",
+     "\n\nHuman: a\n\nAssistant:",
+     {"\n\nHuman: a\n\nAssistant: b", NULL}},
+    {KTO, "{\"prompt\":\"Q\",\"completion\":\" A\",\"label\":true}", "Q", {"Q A", NULL}},
+    // a pair is two rows, whose prompt is what both begin with
+    {KTO, "{\"prompt\":\"Q:\",\"chosen\":\" a\",\"rejected\":\" b\"}", "Q:", {"Q: a", "Q: b"}},
+    {KTO, "{\"chosen\":\"a b\",\"rejected\":\"a c\",\"completion\":null}", "a", {"a b", "a c"}},
+    // completion and label say more than a pair beside them
+    {KTO,
+     "{\"prompt\":\"Q\",\"completion\":\" A\",\"label\":0,\"chosen\":\"x\",\"rejected\":\"y\"}",
+     "Q",
+     {"Q A", NULL}},
+};
+
 static void test_texts(void **state)
 {
     (void)state;
-    static const struct text_case cases[] = {
-        {PAIRS,
-         "{\"prompt\":\"Q:\",\"chosen\":\" a\",\"rejected\":\" b\"}",
-         "Q:",
-         {"Q: a", "Q: b"}},
-        {PAIRS, "{\"rejected\":\"\",\"chosen\":\" a\",\"prompt\":\"\"}", "", {" a", ""}},
-        // implicit: a space goes with the word after it
-        {PAIRS,
-         "{\"chosen\":\"Q: x A: yes\",\"rejected\":\"Q: x A: no\"}",
-         "Q: x A:",
-         {"Q: x A: yes", "Q: x A: no"}},
-        // cut back to the start of the word
-        {PAIRS,
-         "{\"chosen\":\"say yesterday\",\"rejected\":\"say yes\"}",
-         "say",
-         {"say yesterday", "say yes"}},
-        {PAIRS, "{\"chosen\":\"one\",\"rejected\":\"only\"}", "", {"one", "only"}},
-        {PAIRS, "{\"chosen\":\"a\\nbc\",\"rejected\":\"a\\nbd\"}", "a\n", {"a\nbc", "a\nbd"}},
-        // a prefix of the other, at the end of a word
-        {PAIRS, "{\"chosen\":\"well\",\"rejected\":\"well done\"}", "well", {"well", "well done"}},
-        // e acute and e circumflex share their first byte; both are letters of the word
-        {PAIRS,
-         "{\"chosen\":\"le b\xC3\xA9\",\"rejected\":\"le b\xC3\xAA\"}",
-         "le",
-         {"le b\xC3\xA9", "le b\xC3\xAA"}},
-        // ideographs: between any two
-        {PAIRS,
-         "{\"chosen\":\"\xE6\x9D\xB1\xE4\xBA\xAC\",\"rejected\":\"\xE6\x9D\xB1\xE6\xB5\xB7\"}",
-         "\xE6\x9D\xB1",
-         {"\xE6\x9D\xB1\xE4\xBA\xAC", "\xE6\x9D\xB1\xE6\xB5\xB7"}},
-        // HH: after the last turn that both share, even where they go on alike
-        {PAIRS,
-         "{\"chosen\":\"\\n\\nHuman: a\\n\\nAssistant: b\\n\\nHuman: c\\n\\nAssistant: Well yes\","
-         "\"rejected\":\"\\n\\nHuman: a\\n\\nAssistant: b\\n\\nHuman: c\\n\\nAssistant: Well no\"}",
-         "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:",
-         {"\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: Well yes",
-          "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: Well no"}},
-        // HH: one goes on after the turn where they part
-        {PAIRS,
-         "{\"chosen\":\"\\n\\nHuman: a\\n\\nAssistant: b\\n\\nHuman: c\\n\\nAssistant: d\","
-         "\"rejected\":\"\\n\\nHuman: a\\n\\nAssistant: e\"}",
-         "\n\nHuman: a\n\nAssistant:",
-         {"\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: d",
-          "\n\nHuman: a\n\nAssistant: e"}},
-        // no HH turns without a human: words
-        {PAIRS,
-         "{\"chosen\":\"x\\n\\nAssistant: a b\",\"rejected\":\"x\\n\\nAssistant: a c\"}",
-         "x\n\nAssistant: a",
-         {"x\n\nAssistant: a b", "x\n\nAssistant: a c"}},
-        // a prompt of null is no prompt
-        {PAIRS, "{\"prompt\":null,\"chosen\":\"a b\",\"rejected\":\"a c\"}", "a", {"a b", "a c"}},
-        {SFT, "{\"prompt\":\"Q\",\"completion\":\" A\"}", "Q", {"Q A", NULL}},
-        {SFT, "{\"text\":\"all\"}", "", {"all", NULL}},
-        {SFT, "{\"text\":\"all\",\"completion\":null,\"prompt\":\"p\"}", "", {"all", NULL}},
-        {SFT, "{\"prompt\":\"Q:\",\"chosen\":\" a\",\"rejected\":\" b\"}", "Q:", {"Q: a", NULL}},
-        {SFT, "{\"prompt\":\"Q:\",\"chosen\":\" a\"}", "Q:", {"Q: a", NULL}},
-        {SFT, "{\"chosen\":\"a b\",\"rejected\":\"a c\"}", "a", {"a b", NULL}},
-        {SFT, "{\"chosen\":\"a b\",\"rejected\":\"a b\"}", "", {"a b", NULL}},
-        {SFT,
-         "{\"chosen\":\"\\n\\nHuman: a\\n\\nAssistant: b\"}",
-         "\n\nHuman: a\n\nAssistant:",
-         {"\n\nHuman: a\n\nAssistant: b", NULL}},
-        {KTO, "{\"prompt\":\"Q\",\"completion\":\" A\",\"label\":true}", "Q", {"Q A", NULL}},
-        // a pair is two rows, whose prompt is what both begin with
-        {KTO, "{\"prompt\":\"Q:\",\"chosen\":\" a\",\"rejected\":\" b\"}", "Q:", {"Q: a", "Q: b"}},
-        {KTO, "{\"chosen\":\"a b\",\"rejected\":\"a c\",\"completion\":null}", "a", {"a b", "a c"}},
-        // completion and label say more than a pair beside them
-        {KTO,
-         "{\"prompt\":\"Q\",\"completion\":\" A\",\"label\":0,\"chosen\":\"x\",\"rejected\":\"y\"}",
-         "Q",
-         {"Q A", NULL}},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const struct text_case *c = &cases[i];
+    for (size_t i = 0; i < sizeof text_cases / sizeof *text_cases; i++) {
+        const struct text_case *c = &text_cases[i];
         struct data_record r;
         cJSON *row;
         if (!read_row(&r, &row, c->json, c->mode)) fail_msg("%s: %s", c->json, err_message());

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "ops/linear.h"
 #include "vk/profile.h"
 
 #include <setjmp.h>
@@ -23,6 +24,13 @@ struct vk_device *profiled_device(void)
     vk_device_destroy(d);
     skip();
     return NULL;
+}
+
+bool profiled_has(const struct vk_device *d, enum vk_tier tier)
+{
+    return tier == VK_TIER_COOPMAT2  ? op_units_grains(d, OP_UNITS_FP16) != NULL
+           : tier == VK_TIER_COOPMAT ? op_units_matrix(d, OP_UNITS_FP16) != NULL
+                                     : (vk_device_caps(d)->tiers & tier) != 0;
 }
 
 uint64_t profiled_calls(struct vk_device *d, const char *prefix)

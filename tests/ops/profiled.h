@@ -11,6 +11,9 @@ void require(bool ok);
 // A device that profiles; the test is skipped where a device has no timestamps.
 struct vk_device *profiled_device(void);
 
+// Whether the device computes in this tier, in fp16 where it is one of matrix units.
+bool profiled_has(const struct vk_device *d, enum vk_tier tier);
+
 // Dispatches since vk_profile_reset() of kernels whose names begin so.
 uint64_t profiled_calls(struct vk_device *d, const char *prefix);
 

@@ -69,6 +69,13 @@ static struct results results_for(const struct trial *t)
                             .dbias = MEM_ARRAY(float, t->out)};
 }
 
+static const char *kernel_of(enum vk_tier tier)
+{
+    return tier == VK_TIER_SHARED    ? "matmul_shared"
+           : tier == VK_TIER_COOPMAT ? "matmul_coopmat"
+                                     : "matmul_coopmat2";
+}
+
 // Runs it from the same numbers in `start`.
 static uint64_t run(struct vk_device *d, const struct trial *t, struct recorded *r,
                     const struct results *start, struct results *end)
@@ -85,6 +92,7 @@ static uint64_t run(struct vk_device *d, const struct trial *t, struct recorded 
         if (t->bias) require(vk_read(d, r->weight.dbias, end->dbias, 4 * t->out));
     }
     if (r->what != WEIGHT) require(vk_read(d, r->input.dx, end->dx, x));
+    assert_true(profiled_calls(d, kernel_of(r->tier)) > 0);
     return profiled_calls(d, "matmul");
 }
 
@@ -146,8 +154,7 @@ static void same_bits(void **state)
     struct vk_device *d = profiled_device();
     (void)state;
     for (size_t k = 0; k < sizeof tiers / sizeof *tiers; k++) {
-        bool has = (vk_device_caps(d)->tiers & tiers[k].tier) &&
-                   (tiers[k].tier == VK_TIER_SHARED || op_units_matrix(d, OP_UNITS_FP16));
+        bool has = profiled_has(d, tiers[k].tier);
         print_message("%s%s\n", tiers[k].name, has ? "" : ": not on this device");
         setenv("TRDPO_TIER", tiers[k].name, 1);
         for (size_t i = 0; has && i < sizeof trials / sizeof *trials; i++) {

@@ -109,8 +109,7 @@ static void passes(void **state)
     for (size_t i = 0; i < COUNT; i++) {
         print_message("%u x %u, depth %u, tier %d\n", trials[i].rows, trials[i].ffn, trials[i].in,
                       trials[i].tier);
-        if ((vk_device_caps(d)->tiers & trials[i].tier) &&
-            (trials[i].tier < VK_TIER_COOPMAT || op_units_matrix(d, OP_UNITS_FP16)))
+        if (profiled_has(d, trials[i].tier))
             try(d, &trials[i]);
         else
             print_message("  not on this device\n");

@@ -169,30 +169,12 @@ static void record_kernel(struct vk_seq *s, void *ctx)
     vk_dispatch(s, kernel, groups(1), nothing, kernel->push_bytes);
 }
 
-// Matrix units that kernels need, by the GLSL extension that they are written in.
-static const char *const needs[KERNEL_COUNT] = {
-#define KERNEL(name, file, args, options)
-#define KERNEL_OPTIONAL(name, file, args, options, extension) [KERNEL_##name] = extension,
-#include "ops/kernels.def"
-#undef KERNEL
-#undef KERNEL_OPTIONAL
-};
-
-static bool can_have(const struct vk_device *device, size_t kernel)
-{
-    if (!needs[kernel]) return true;
-    bool bf16 = strcmp(needs[kernel], "GL_EXT_bfloat16") == 0;
-    bool free_sizes = strstr(op_kernels[kernel].name, "coopmat2") != NULL;
-    if (free_sizes && !(vk_device_caps(device)->tiers & VK_TIER_COOPMAT2)) return false;
-    return op_units_matrix(device, bf16 ? OP_UNITS_BF16 : OP_UNITS_FP16) != NULL;
-}
-
 // The kernels that no case launched: those of another tier, or of another kind of device.
 static bool compile_rest(struct vk_device *device, struct sink *sink)
 {
     sink->defaults = true;
     for (size_t i = 0; i < KERNEL_COUNT; i++) {
-        if (sink->launched[i] || !can_have(device, i)) continue;
+        if (sink->launched[i] || !op_kernel_runs_on(device, (enum op_kernel)i)) continue;
         sink->summary->unused++;
         if (!vk_run_once(device, op_kernels[i].name, record_kernel, &i)) return false;
     }

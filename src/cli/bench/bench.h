@@ -2,6 +2,7 @@
 #ifndef TRDPO_CLI_BENCH_BENCH_H
 #define TRDPO_CLI_BENCH_BENCH_H
 
+#include "ops/linear.h"
 #include "vk/sequence.h"
 
 #define BENCH_DIMS 4
@@ -44,10 +45,8 @@ vk_addr bench_numbers(struct vk_arena *arena, uint64_t count, bool *ok);
 bool bench_time(const struct bench *b, const char *name, vk_record_fn record, void *ctx,
                 double *seconds);
 
-// "direct" or "shared": the tier that products and attention use on this device.
-const char *bench_tier(const struct bench *b);
-
-// "coopmat" or "coopmat2": that of products on matrix units.
-const char *bench_units_tier(const struct bench *b);
+// The tier that products use on this device: "direct" or "shared", which attention uses too, and on
+// matrix units "coopmat" or "coopmat2".
+const char *bench_tier(const struct bench *b, enum op_units units);
 
 #endif

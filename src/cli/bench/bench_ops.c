@@ -55,8 +55,10 @@ bool bench_time(const struct bench *b, const char *name, vk_record_fn record, vo
     return true;
 }
 
-const char *bench_tier(const struct bench *b)
+const char *bench_tier(const struct bench *b, enum op_units units)
 {
+    if (units != OP_UNITS_FP32)
+        return op_units_tier(b->device, units) == VK_TIER_COOPMAT2 ? "coopmat2" : "coopmat";
     return op_linear_tier(b->device) == VK_TIER_SHARED ? "shared" : "direct";
 }
 
@@ -80,11 +82,6 @@ static vk_addr numbers_of(struct vk_arena *arena, uint64_t count, enum op_type t
 vk_addr bench_numbers(struct vk_arena *arena, uint64_t count, bool *ok)
 {
     return numbers_of(arena, count, OP_F32, ok);
-}
-
-const char *bench_units_tier(const struct bench *b)
-{
-    return op_units_tier(b->device) == VK_TIER_COOPMAT2 ? "coopmat2" : "coopmat";
 }
 
 // What products are computed in.
@@ -165,13 +162,12 @@ static bool time_product(const struct bench *b, enum orientation which, enum op_
     double seconds = 0;
     ok = ok && bench_time(b, names[which], record_product, &p, &seconds);
     if (ok)
-        b->report(b->ctx,
-                  &(struct bench_result){.name = names[which],
-                                         .shape = {m, n, k},
-                                         .dtype = dtype_of(units),
-                                         .tier = units ? bench_units_tier(b) : bench_tier(b),
-                                         .seconds = seconds,
-                                         .gflops = 2e-9 * m * n * k / seconds});
+        b->report(b->ctx, &(struct bench_result){.name = names[which],
+                                                 .shape = {m, n, k},
+                                                 .dtype = dtype_of(units),
+                                                 .tier = bench_tier(b, units),
+                                                 .seconds = seconds,
+                                                 .gflops = 2e-9 * m * n * k / seconds});
     vk_arena_finish(&arena);
     return ok;
 }
@@ -300,7 +296,7 @@ static bool time_attention(const struct bench *b, enum op_units units, uint32_t 
     double product = 2.0 * HEADS * HEAD_DIM * attended;
     struct bench_result r = {.shape = {tokens, length, HEADS, HEAD_DIM},
                              .dtype = dtype_of(units),
-                             .tier = units ? "coopmat" : bench_tier(b)};
+                             .tier = units ? "coopmat" : bench_tier(b, units)};
     r.name = "attention_fwd";
     r.seconds = forward;
     r.gflops = 2e-9 * product / forward;

@@ -195,8 +195,7 @@ bool bench_step(const struct bench *b)
                               .dtype = st.precision.weights == MODEL_F32     ? "f32"
                                        : st.precision.gradient == MODEL_BF16 ? "bf16 grads"
                                                                              : "bf16",
-                              .tier = st.precision.units == OP_UNITS_FP32 ? bench_tier(b)
-                                                                          : bench_units_tier(b),
+                              .tier = bench_tier(b, st.precision.units),
                               .bytes = bytes,
                               .peak = vk_memory_in_use(b->device),
                               .seconds = best,

@@ -127,15 +127,6 @@ static void excuse(const struct batch *b, struct check_array *a, uint32_t cols, 
     }
 }
 
-// False if the device has no kernels for it.
-static bool can_compute(struct check *c, const struct maths *m)
-{
-    if (m->units == OP_UNITS_FP32 || op_units_matrix(c->device, m->units)) return true;
-    check_skip(c, "the device has no matrix units for %s, or this build no kernels for them",
-               m->units == OP_UNITS_FP16 ? "fp16" : "bf16");
-    return false;
-}
-
 // ---- forward ----
 
 struct fwd_call {
@@ -153,7 +144,7 @@ static void record_fwd(struct vk_seq *s, void *ctx)
 static void fwd_in(struct check *c, const uint32_t *n, const struct maths *m)
 {
     struct batch b = batch_of(n);
-    if (!can_compute(c, m)) return;
+    if (!check_has_units(c, m->units, false)) return;
     uint32_t cols = b.heads * b.head_dim, stride = fused_cols(&b);
     uint64_t k_at = cols, v_at = cols + (uint64_t)b.kv_heads * b.head_dim;
     struct check_array *qkv = slots_normal(c, "qkv", &b, stride, b.std, m);
@@ -219,7 +210,7 @@ static void attention_fwd_bf16_rounding(struct check *c, const uint32_t *n)
 // values are NaN. The first query sees nothing. All strides differ and leave gaps.
 static void cache_in(struct check *c, const uint32_t *n, const struct maths *m)
 {
-    if (!can_compute(c, m)) return;
+    if (!check_has_units(c, m->units, false)) return;
     uint32_t rows = n[0], keys = n[1], heads = n[2], kv_heads = n[3], dim = n[4];
     uint32_t cols = heads * dim, q_stride = cols + 2, o_stride = cols + 6;
     uint32_t kv_stride = kv_heads * dim + 4, half = keys / 2;
@@ -312,7 +303,7 @@ static void record_bwd(struct vk_seq *s, void *ctx)
 static void bwd_in(struct check *c, const uint32_t *n, const struct maths *m)
 {
     struct batch b = batch_of(n);
-    if (!can_compute(c, m)) return;
+    if (!check_has_units(c, m->units, false)) return;
     uint32_t cols = b.heads * b.head_dim, stride = fused_cols(&b);
     uint64_t k_at = cols, v_at = cols + (uint64_t)b.kv_heads * b.head_dim;
     struct check_array *qkv = slots_normal(c, "qkv", &b, stride, b.std, m);

@@ -77,15 +77,7 @@ static enum op_units units_of(uint32_t tier)
 // False if the device has no kernels for the case.
 static bool can_compute(struct check *c, const uint32_t *n)
 {
-    enum op_units units = units_of(n[TIER]);
-    bool free_sizes = n[TIER] >= TIER_FREE_FP16;
-    bool has_free = vk_device_caps(c->device)->tiers & VK_TIER_COOPMAT2;
-    if (units == OP_UNITS_FP32 || (op_units_matrix(c->device, units) && (!free_sizes || has_free)))
-        return true;
-    check_skip(c, "the device has no matrix units for %s%s, or this build no kernels for them",
-               units == OP_UNITS_FP16 ? "fp16" : "bf16",
-               free_sizes ? " in matrices of free sizes" : "");
-    return false;
+    return check_has_units(c, units_of(n[TIER]), n[TIER] >= TIER_FREE_FP16);
 }
 
 // What a factor is to matrix units. Sums are of their products, so wanted values are as near as

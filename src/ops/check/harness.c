@@ -36,6 +36,16 @@ void check_skip(struct check *c, const char *fmt, ...)
     c->result->status = OP_CHECK_SKIPPED;
 }
 
+bool check_has_units(struct check *c, enum op_units units, bool free_sizes)
+{
+    bool has = free_sizes ? op_units_grains(c->device, units) != NULL
+                          : op_units_matrix(c->device, units) != NULL;
+    if (units == OP_UNITS_FP32 || has) return true;
+    check_skip(c, "the device has no matrix units for %s%s, or this build no kernels for them",
+               op_units_name(units), free_sizes ? " in matrices of free sizes" : "");
+    return false;
+}
+
 void check_cost(struct check *c, double flops, double bytes)
 {
     c->flops = flops;

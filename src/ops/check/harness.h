@@ -21,6 +21,7 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "ops/check/check.h"
+#include "ops/linear.h"
 #include "ops/type.h"
 #include "ops/update.h"
 #include "vk/sequence.h"
@@ -151,6 +152,10 @@ void check_run(struct check *c, vk_record_fn record, void *ctx);
 
 void check_fail(struct check *c, const char *fmt, ...) BASE_PRINTF(2, 3);
 void check_skip(struct check *c, const char *fmt, ...) BASE_PRINTF(2, 3);
+
+// Whether the device computes in these units, on matrices of free sizes if that is asked; skips the
+// case if not.
+bool check_has_units(struct check *c, enum op_units units, bool free_sizes);
 
 // static void record_NAME(s, ctx): records op function NAME with its struct.
 #define CHECK_RECORD(name, type)                                                                   \
